@@ -1,0 +1,129 @@
+"""Files that are either whole or absent, content hashes, and the places cytolens writes to."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cytolens.core.errors import InputError
+
+_CHUNK = 1 << 20
+
+
+@contextlib.contextmanager
+def writing(path: Path, purpose: str) -> Iterator[None]:
+    """Turn the operating system's refusals (disk full, read-only, no permission) into an `InputError`."""
+    try:
+        yield
+    except OSError as error:
+        causes = {
+            errno.ENOSPC: ("the disk is full", "free some space, or choose another place"),
+            errno.EDQUOT: ("the quota is used up", "free some space, or choose another place"),
+            errno.EROFS: ("the place is read-only", "choose a folder that can be written"),
+            errno.EACCES: ("permission is denied", "choose a folder that can be written"),
+            errno.EPERM: ("permission is denied", "choose a folder that can be written"),
+            errno.ENOTDIR: ("a part of the path is a file", "choose another path"),
+        }
+        if error.errno not in causes:
+            raise
+        why, fix = causes[error.errno]
+        raise InputError(f"Cannot write {purpose} at {path}: {why}.", fix=f"{fix}.") from error
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write strict JSON (no NaN), indented, with a final newline."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, purpose: str) -> Any:
+    """Read JSON.
+
+    Raises:
+        InputError: the file is missing or not JSON; `purpose` says what it was to be.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"There is no {purpose} at {path}.") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not a {purpose}: {error}.", expected="JSON in UTF-8") from error
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hex SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as source:
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_json(content: Any) -> str:
+    """Return the hex SHA-256 of `content` as canonical JSON (sorted keys, no spaces)."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def cache_dir() -> Path:
+    """Return the folder of caches: `CYTOLENS_CACHE`, else `$XDG_CACHE_HOME/cytolens`, else `~/.cache/cytolens`."""
+    if chosen := os.environ.get("CYTOLENS_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "cytolens"
+
+
+@contextlib.contextmanager
+def lock(path: Path, busy: str) -> Iterator[None]:
+    """Hold an exclusive lock on `path`; the kernel releases it when the process ends, however it ends.
+
+    Raises:
+        InputError: another process holds it; the message is `busy`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(busy, fix="wait for it to end, or choose another place.") from error
+        yield
