@@ -1,0 +1,88 @@
+"""Exact and near duplicates, without comparing every image with every other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytolens.data.facts import THUMB, Facts
+
+HAMMING = 7  # bits of 64 that a near duplicate's hash may differ in
+CORRELATION = 0.97  # of the grey thumbnails; below it, equal hashes are taken for chance
+_BANDS = HAMMING + 1  # by the pigeonhole principle one of 8 bytes is then equal
+
+
+def exact_pairs(facts: Facts) -> list[tuple[int, int]]:
+    """Return pairs (first, other) of rows whose files are the same byte by byte."""
+    first: dict[str, int] = {}
+    pairs = []
+    for row, digest in enumerate(facts.sha256):
+        if digest and first.setdefault(digest, row) != row:
+            pairs.append((first[digest], row))
+    return pairs
+
+
+def near_pairs(
+    facts: Facts, *, correlation: float = CORRELATION
+) -> list[tuple[int, int, float]]:
+    """Return (i, j, correlation) of rows whose pictures are nearly the same, i < j.
+
+    Candidates share one byte of the 64-bit hash (multi-index hashing, Norouzi et al. 2012) and
+    differ in at most `HAMMING` bits; they count when the centred grey thumbnails correlate by at
+    least `correlation`. Exact duplicates are among them. Blank pictures (no contrast) are left out.
+    """
+    flat = facts.thumbs.reshape(len(facts.thumbs), -1).astype(np.float32)  # [n, 1024]
+    flat -= flat.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(flat, axis=1)
+    usable = norm > THUMB * 2.0  # a standard deviation of two grey levels
+    flat /= np.maximum(norm, 1.0)[:, None]
+    found: dict[tuple[int, int], float] = {}
+    for left, right in _candidates(facts.phash, np.flatnonzero(usable)):
+        distance = np.bitwise_count(facts.phash[left] ^ facts.phash[right])
+        near = distance <= HAMMING
+        left, right = left[near], right[near]
+        scores = np.einsum("nd,nd->n", flat[left], flat[right])
+        for k in np.flatnonzero(scores >= correlation):
+            found[int(left[k]), int(right[k])] = float(scores[k])
+    return [(i, j, score) for (i, j), score in sorted(found.items())]
+
+
+def _candidates(
+    hashes: NDArray[np.uint64], rows: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield arrays of pairs (i < j) that share a byte of their hash, a bucket at a time."""
+    for band in range(_BANDS):
+        keys = (hashes[rows] >> np.uint64(8 * band)) & np.uint64(0xFF)
+        order = np.argsort(keys, kind="stable")
+        members, starts = rows[order], np.flatnonzero(np.diff(keys[order])) + 1
+        for bucket in np.split(members, starts):
+            for offset, row in enumerate(bucket[:-1]):
+                others = bucket[offset + 1 :]
+                yield np.full(len(others), row), others
+
+
+def clusters(n: int, pairs: list[tuple[int, int]]) -> NDArray[np.int64]:
+    """Return the connected component of each of n rows as the smallest row in it, int64 [n]."""
+    parent = list(range(n))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    for i, j in pairs:
+        a, b = sorted((root(i), root(j)))
+        parent[b] = a
+    return np.array([root(row) for row in range(n)], dtype=np.int64)
+
+
+def members(cluster: NDArray[np.int64]) -> list[list[int]]:
+    """Return the clusters of two and more rows, as lists of rows."""
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for row, name in enumerate(cluster):
+        found[int(name)].append(row)
+    return [rows for rows in found.values() if len(rows) > 1]

@@ -1,0 +1,92 @@
+"""Read one image as uint8 RGB, and say exactly why one cannot be read."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from cytolens.core.errors import CytolensError
+
+MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 field; larger ones are slides and want tiles
+MIN_SIDE = 8
+
+
+class ImageProblem(CytolensError):
+    """One image that cannot be used; `reason` is a sentence without its subject."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return the image as uint8 RGB [H, W, 3].
+
+    Palette and grey images, and images whose alpha channel is opaque throughout, hold the same
+    picture in another form and are converted. What cannot be converted without a guess (CMYK,
+    more than 8 bits, transparency, several frames) is refused.
+
+    Raises:
+        ImageProblem: missing, empty, truncated, not an image, too small, too large, or of a
+            kind that only a guess could turn into 8-bit RGB.
+    """
+    return decode_image(path, _content(path))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ImageProblem(path, "does not exist") from error
+    except OSError as error:
+        raise ImageProblem(path, f"cannot be read ({error.strerror})") from error
+    if not content:
+        raise ImageProblem(path, "is empty (0 bytes)")
+    return content
+
+
+def decode_image(path: Path, content: bytes) -> NDArray[np.uint8]:
+    """Decode the bytes of `path` (named in errors only); see `read_image`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit is ours
+            with Image.open(io.BytesIO(content)) as image:
+                return _pixels(path, image)
+    except UnidentifiedImageError as error:
+        raise ImageProblem(path, "is not an image of a known format") from error
+    except Image.DecompressionBombError as error:
+        raise ImageProblem(path, _too_large("more than Pillow's limit of")) from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ImageProblem(path, f"is truncated or damaged ({error})") from error
+
+
+def _too_large(size: str) -> str:
+    return f"is too large to decode at once ({size} pixels, limit {MAX_PIXELS:,}); cut it to tiles"
+
+
+def _pixels(path: Path, image: Image.Image) -> NDArray[np.uint8]:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageProblem(path, _too_large(f"{width} x {height}"))
+    if min(width, height) < MIN_SIDE:
+        raise ImageProblem(path, f"is only {width} x {height} pixels (at least {MIN_SIDE} a side)")
+    if getattr(image, "n_frames", 1) > 1:
+        raise ImageProblem(path, "has several frames (animated or multi-page); save one of them")
+    mode = image.mode
+    if mode == "CMYK":
+        raise ImageProblem(path, "is CMYK (made for print); save it as RGB")
+    if mode.startswith(("I", "F")) or any(";16" in str(tile) for tile in image.tile):
+        raise ImageProblem(path, f"has more than 8 bits a channel ({mode}); save it as 8-bit")
+    if mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+        if alpha.min() < 255:
+            raise ImageProblem(path, "has transparent pixels (alpha channel); save it without")
+    elif mode not in ("RGB", "L", "P", "1", "YCbCr"):
+        raise ImageProblem(path, f"has the colour mode {mode}; save it as RGB")
+    return np.asarray(image.convert("RGB"), dtype=np.uint8)
