@@ -1,1 +1,1 @@
-"""."""
+"""Which image is train, validation or test in which fold; leaks are errors."""
