@@ -29,7 +29,9 @@ def load_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise InputError(f"There is no recipe at {path}.") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}.", expected="a TOML file in UTF-8") from error
+        raise InputError(
+            f"{path} is not TOML: {error}.", expected="a TOML file in UTF-8"
+        ) from error
 
 
 def from_dict(cls: type[C], content: Mapping[str, Any], where: str) -> C:
@@ -105,9 +107,7 @@ def _coerce(hint: Any, value: Any, name: str, problems: list[str]) -> Any:
             pairs = zip(arguments, value, strict=True)
             return tuple(_coerce(a, v, f"{name}[{i}]", problems) for i, (a, v) in enumerate(pairs))
     elif origin is dict and isinstance(value, Mapping):
-        return {
-            str(k): _coerce(arguments[1], v, f"{name}.{k}", problems) for k, v in value.items()
-        }
+        return {str(k): _coerce(arguments[1], v, f"{name}.{k}", problems) for k, v in value.items()}
     elif hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         if value == value and abs(value) != float("inf"):
             return float(value)

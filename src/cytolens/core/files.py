@@ -87,7 +87,9 @@ def read_json(path: Path, purpose: str) -> Any:
     except FileNotFoundError as error:
         raise InputError(f"There is no {purpose} at {path}.") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is not a {purpose}: {error}.", expected="JSON in UTF-8") from error
+        raise InputError(
+            f"{path} is not a {purpose}: {error}.", expected="JSON in UTF-8"
+        ) from error
 
 
 def sha256_file(path: Path) -> str:

@@ -25,9 +25,7 @@ def exact_pairs(facts: Facts) -> list[tuple[int, int]]:
     return pairs
 
 
-def near_pairs(
-    facts: Facts, *, correlation: float = CORRELATION
-) -> list[tuple[int, int, float]]:
+def near_pairs(facts: Facts, *, correlation: float = CORRELATION) -> list[tuple[int, int, float]]:
     """Return (i, j, correlation) of rows whose pictures are nearly the same, i < j.
 
     Candidates share one byte of the 64-bit hash (multi-index hashing, Norouzi et al. 2012) and
@@ -40,28 +38,37 @@ def near_pairs(
     usable = norm > THUMB * 2.0  # a standard deviation of two grey levels
     flat /= np.maximum(norm, 1.0)[:, None]
     found: dict[tuple[int, int], float] = {}
-    for left, right in _candidates(facts.phash, np.flatnonzero(usable)):
-        distance = np.bitwise_count(facts.phash[left] ^ facts.phash[right])
-        near = distance <= HAMMING
-        left, right = left[near], right[near]
+    for left, right in close_hashes(facts.phash, np.flatnonzero(usable)):
         scores = np.einsum("nd,nd->n", flat[left], flat[right])
         for k in np.flatnonzero(scores >= correlation):
             found[int(left[k]), int(right[k])] = float(scores[k])
     return [(i, j, score) for (i, j), score in sorted(found.items())]
 
 
-def _candidates(
+def close_hashes(
     hashes: NDArray[np.uint64], rows: NDArray[np.intp]
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield arrays of pairs (i < j) that share a byte of their hash, a bucket at a time."""
+    """Yield arrays of pairs (i < j) whose hashes differ in at most `HAMMING` bits.
+
+    A band is sorted by one byte of the hash; rows of equal byte then stand side by side and are
+    compared at distance 1, 2, … until no bucket is that long. A pair may come more than once.
+
+    Args:
+        hashes: uint64 [n].
+        rows: the rows to compare, ascending.
+    """
     for band in range(_BANDS):
         keys = (hashes[rows] >> np.uint64(8 * band)) & np.uint64(0xFF)
         order = np.argsort(keys, kind="stable")
-        members, starts = rows[order], np.flatnonzero(np.diff(keys[order])) + 1
-        for bucket in np.split(members, starts):
-            for offset, row in enumerate(bucket[:-1]):
-                others = bucket[offset + 1 :]
-                yield np.full(len(others), row), others
+        keys, members = keys[order], rows[order]
+        start, distance = np.arange(len(order)), 0
+        while len(start):
+            distance += 1
+            start = start[: np.searchsorted(start, len(order) - distance)]
+            start = start[keys[start] == keys[start + distance]]
+            left, right = members[start], members[start + distance]
+            near = np.bitwise_count(hashes[left] ^ hashes[right]) <= HAMMING
+            yield left[near], right[near]
 
 
 def clusters(n: int, pairs: list[tuple[int, int]]) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -74,7 +74,7 @@ def scan(
     import hashlib
 
     path = cache or cache_dir() / "facts.sqlite"
-    with writing(path, "the cache of image facts"), closing(_open(path)) as database:
+    with _usable(path), closing(_open(path)) as database:
         known = _Known(database)
 
         def look(file: Path) -> Fact | str:
@@ -94,7 +94,9 @@ def scan(
                 step()
         known.flush()
     problems = {
-        row.id: fact for row, fact in zip(manifest.rows, found, strict=True) if isinstance(fact, str)
+        row.id: fact
+        for row, fact in zip(manifest.rows, found, strict=True)
+        if isinstance(fact, str)
     }
     return _columns([_BLANK if isinstance(fact, str) else fact for fact in found]), problems
 
@@ -216,16 +218,32 @@ class _Known:
         self._new.clear()
 
 
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Turn what the disk and SQLite refuse into an `InputError`."""
+    try:
+        with writing(path, "the cache of image facts"):
+            yield
+    except sqlite3.DatabaseError as error:
+        raise InputError(
+            f"The cache of image facts at {path} cannot be used: {error}.",
+            fix="delete it, free space there, or set CYTOLENS_CACHE to another folder.",
+        ) from error
+
+
 def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(path, timeout=30)
     database.execute("PRAGMA journal_mode=WAL")
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version != _VERSION:
-        database.execute("DROP TABLE IF EXISTS facts")
-        database.execute(f"PRAGMA user_version={_VERSION}")
-    database.execute(
-        "CREATE TABLE IF NOT EXISTS facts (sha256 TEXT PRIMARY KEY, width INT, height INT,"
-        " phash TEXT, thumb BLOB, r REAL, g REAL, b REAL, bright BLOB) WITHOUT ROWID"
-    )
+    with database:
+        # One transaction, so that a second process does not drop what the first has just made.
+        database.execute("BEGIN IMMEDIATE")
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version != _VERSION:
+            database.execute("DROP TABLE IF EXISTS facts")
+            database.execute(f"PRAGMA user_version={_VERSION}")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS facts (sha256 TEXT PRIMARY KEY, width INT, height INT,"
+            " phash TEXT, thumb BLOB, r REAL, g REAL, b REAL, bright BLOB) WITHOUT ROWID"
+        )
     return database

@@ -66,10 +66,17 @@ def _csv(path: Path) -> list[dict[str, str]]:
         raise InputError(f"{path} holds no rows.", expected="a header line and a line an image")
     delimiter = max(",;\t", key=lambda sign: lines[0].count(sign))
     table = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
-    parsed = [cells for cells in table if any(cell.strip() for cell in cells)]
+    try:
+        numbered = [(table.line_num, row) for row in table if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InputError(
+            f"{path} is not a CSV file: {error}, after line {table.line_num}.",
+            fix="look for a quote that is never closed.",
+        ) from error
+    parsed = [cells for _, cells in numbered]
     header = [cell.strip().lower() for cell in parsed[0]]
     _check_header(header, path)
-    ragged = [f"line {n}" for n, cells in enumerate(parsed, 1) if len(cells) != len(header)]
+    ragged = [f"line {n}" for n, cells in numbered if len(cells) != len(header)]
     if ragged:
         raise InputError(
             f"{len(ragged)} lines of {path.name} have another number of cells than the header.",
@@ -132,7 +139,7 @@ def _rows(records: Iterable[Mapping[str, Any]], path: Path) -> list[Row]:
             not_number.append(f"row {number}: um_per_px={scale!r}")
             continue
         image = image.replace("\\", "/")
-        mask = cells.get("mask")
+        mask, parent = cells.get("mask"), cells.get("parent")
         rows.append(
             Row(
                 id=image,
@@ -143,7 +150,7 @@ def _rows(records: Iterable[Mapping[str, Any]], path: Path) -> list[Row]:
                 mask=_resolve(root, mask.replace("\\", "/")) if mask else None,
                 magnification=cells.get("magnification"),
                 um_per_px=float(scale) if scale else None,
-                parent=cells.get("parent"),
+                parent=parent.replace("\\", "/") if parent else None,
                 extra={k: v for k, v in cells.items() if k not in COLUMNS and v is not None},
             )
         )

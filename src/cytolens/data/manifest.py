@@ -85,9 +85,7 @@ class Manifest:
 
     def select(self, keep: Iterable[int]) -> Manifest:
         """Return the rows at these positions, with the same classes."""
-        return replace(
-            self, rows=tuple(self.rows[int(i)] for i in keep), class_order=self.classes
-        )
+        return replace(self, rows=tuple(self.rows[int(i)] for i in keep), class_order=self.classes)
 
     def with_rows(self, rows: Sequence[Row]) -> Manifest:
         return replace(self, rows=tuple(rows), class_order=self.classes)
@@ -122,6 +120,8 @@ class Manifest:
         for row in self.rows:
             cells = {c: row.attribute(c) or "" for c in used}
             cells["image"] = _relative(row.image, base)
+            if row.parent in self.index:  # ids are paths, and those have just been rewritten
+                cells["parent"] = _relative(self.rows[self.index[row.parent]].image, base)
             if row.mask is not None:
                 cells["mask"] = _relative(row.mask, base)
             table.writerow([*(cells[c] for c in used), *(row.extra.get(e, "") for e in extras)])

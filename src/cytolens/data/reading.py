@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import threading
 import warnings
 from pathlib import Path
 
@@ -14,6 +16,38 @@ from cytolens.core.errors import CytolensError
 
 MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 field; larger ones are slides and want tiles
 MIN_SIDE = 8
+
+
+class _Quiet:
+    """Silence Pillow's warnings while any thread decodes.
+
+    `warnings.catch_warnings` alone is not made for threads: two that overlap would leave the
+    "ignore" of the first on for the rest of the process.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._before.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+# What Pillow raises on damaged files, found by cutting and flipping their bytes.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)
 
 
 class ImageProblem(CytolensError):
@@ -54,15 +88,16 @@ def _content(path: Path) -> bytes:
 def decode_image(path: Path, content: bytes) -> NDArray[np.uint8]:
     """Decode the bytes of `path` (named in errors only); see `read_image`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit is ours
-            with Image.open(io.BytesIO(content)) as image:
-                return _pixels(path, image)
+        # Pillow's own bomb warning is silenced too; the limit is ours.
+        with _QUIET, Image.open(io.BytesIO(content)) as image:
+            return _pixels(path, image)
     except UnidentifiedImageError as error:
         raise ImageProblem(path, "is not an image of a known format") from error
     except Image.DecompressionBombError as error:
-        raise ImageProblem(path, _too_large("more than Pillow's limit of")) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ImageProblem(
+            path, _too_large(f"over {2 * (Image.MAX_IMAGE_PIXELS or 0):,}")
+        ) from error
+    except _DAMAGE as error:
         raise ImageProblem(path, f"is truncated or damaged ({error})") from error
 
 
@@ -81,7 +116,9 @@ def _pixels(path: Path, image: Image.Image) -> NDArray[np.uint8]:
     mode = image.mode
     if mode == "CMYK":
         raise ImageProblem(path, "is CMYK (made for print); save it as RGB")
-    if mode.startswith(("I", "F")) or any(";16" in str(tile) for tile in image.tile):
+    if mode.startswith(("I", "F")) or any(
+        ";16" in str(tile) for tile in getattr(image, "tile", ())
+    ):
         raise ImageProblem(path, f"has more than 8 bits a channel ({mode}); save it as 8-bit")
     if mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, Protocol
 
@@ -63,9 +64,13 @@ class OpenVINOEngine:
         import openvino
 
         example = torch.zeros(1, *size, 3, dtype=torch.uint8)
-        model = openvino.convert_model(
-            lower.eval(), example_input=example, input=[([-1, *size, 3], openvino.Type.u8)]
-        )
+        with warnings.catch_warnings():
+            # OpenVINO's converter traces with torch.jit, which torch has deprecated.
+            warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            model = openvino.convert_model(
+                lower.eval(), example_input=example, input=[([-1, *size, 3], openvino.Type.u8)]
+            )
         settings = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": precision,

@@ -13,7 +13,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,20 +78,18 @@ class Store:
     @contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:
         """Open the index for one transaction; a SQLite error for want of space or rights is said."""
-        database = sqlite3.connect(self.folder / "index.sqlite", timeout=60)
         try:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA foreign_keys=ON")
-            with database:
-                _create_tables(database)
-                yield database
-        except sqlite3.OperationalError as error:
+            with closing(sqlite3.connect(self.folder / "index.sqlite", timeout=60)) as database:
+                database.execute("PRAGMA journal_mode=WAL")
+                database.execute("PRAGMA foreign_keys=ON")
+                with database:
+                    _create_tables(database)
+                    yield database
+        except sqlite3.DatabaseError as error:
             raise InputError(
                 f"The feature store at {self.folder} cannot be used: {error}.",
                 fix="free space there, or set CYTOLENS_CACHE to another folder.",
             ) from error
-        finally:
-            database.close()
 
     def missing(self, space: str, keys: Sequence[str]) -> list[str]:
         """Return the keys without a row, in their order, each once."""
@@ -163,7 +161,10 @@ class Store:
         found = self._locate(space, keys)
         places = [found[key] for key in keys]
         segments = sorted({segment for segment, _ in places})
-        arrays = [np.load(self._path(s), mmap_mode="r", allow_pickle=False) for s in segments]
+        try:
+            arrays = [np.load(self._path(s), mmap_mode="r", allow_pickle=False) for s in segments]
+        except FileNotFoundError as error:  # another process has just evicted it
+            raise KeyError(str(error)) from error
         number = {segment: i for i, segment in enumerate(segments)}
         with self._index() as index:
             index.executemany(
@@ -229,8 +230,9 @@ class Store:
             known = {segment for (segment,) in index.execute("SELECT segment FROM segments")}
         dead = time.time() - _ORPHAN_SECONDS
         for path in (self.folder / "segments").iterdir():
-            if path.stem not in known and path.stat().st_mtime < dead:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another process has just renamed or removed it
+                if path.stem not in known and path.stat().st_mtime < dead:
+                    path.unlink()
 
 
 def _create_tables(database: sqlite3.Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,7 +87,6 @@ class FeatureTable:
         spec: what a row is.
         make_lower: builds the frozen part; called only when something must be computed.
         store: where rows are kept.
-        step: called once a computed row, for a progress bar.
     """
 
     def __init__(
@@ -96,7 +95,6 @@ class FeatureTable:
         spec: FeatureSpec,
         make_lower: Callable[[], nn.Module],
         store: Store,
-        step: Callable[[], None] = lambda: None,
     ) -> None:
         self.sources = sources
         self.spec = spec
@@ -104,45 +102,55 @@ class FeatureTable:
         self.reused = 0
         self._make_lower = make_lower
         self._store = store
-        self._step = step
         self._augment_key = sha256_json(asdict(spec.augment))
         self._opened: dict[View, tuple[Rows, NDArray[np.int64]]] = {}
-        self._lower: nn.Module | None = None
 
     @property
     def stores_pixels(self) -> bool:
         """Whether rows are uint8 pixels [H, W, 3], of which views are drawn when gathered."""
         return self.spec.network is None
 
-    def missing(self, rows: Sequence[int], views: Sequence[View]) -> int:
-        """Return how many rows `prepare` would compute."""
-        stored = [0] if self.stores_pixels else views
-        return sum(len(self._missing(rows, v)) for v in stored)
+    def missing(self, wanted: Mapping[View, Sequence[int]]) -> int:
+        """Return how many rows `prepare_views` would compute."""
+        if self.stores_pixels:
+            wanted = {0: sorted({row for rows in wanted.values() for row in rows})}
+        return sum(len(self._missing(rows, v)) for v, rows in wanted.items())
 
     def prepare(self, rows: Sequence[int], views: Sequence[View]) -> None:
+        """Make some views of some rows ready for `gather`; see `prepare_views`."""
+        self.prepare_views({v: rows for v in views})
+
+    def prepare_views(
+        self, wanted: Mapping[View, Sequence[int]], step: Callable[[], None] = lambda: None
+    ) -> None:
         """Compute what is not in the store yet, then open it for `gather`.
+
+        Args:
+            wanted: the rows of each view.
+            step: called once a computed row, for a progress bar.
 
         Raises:
             InputError: the disk is full, or the store's limit is too small to hold the run.
         """
-        stored: list[View] = [0] if self.stores_pixels else list(dict.fromkeys(views))
-        todo = [(row, v) for v in stored for row in self._missing(rows, v)]
+        if self.stores_pixels:
+            wanted = {0: sorted({row for rows in wanted.values() for row in rows})}
+        todo = [(row, v) for v, rows in wanted.items() for row in self._missing(rows, v)]
         self.computed += len(todo)
-        self.reused += len(stored) * len(rows) - len(todo)
+        self.reused += sum(map(len, wanted.values())) - len(todo)
         if todo:
             # All views of an image beside each other, so that it is read once.
             todo.sort(key=lambda task: task[0])
-            self._compute(todo)
-        for v in stored:
+            self._compute(todo, step)
+        for v, rows in wanted.items():
             self._open(v, rows)
 
     def gather(self, rows: NDArray[np.int64], v: View) -> NDArray[Any]:
         """Return the features of some rows (all prepared before) in one view, [len(rows), …]."""
-        if not self.stores_pixels:
-            opened, position = self._opened[v]
-            return opened.gather(position[rows])
-        opened, position = self._opened[0]
+        opened, position = self._opened[0 if self.stores_pixels else v]
+        assert (position[rows] >= 0).all(), "rows that were not prepared"
         base = opened.gather(position[rows])
+        if not self.stores_pixels:
+            return base
         if v == 0:
             return base
         images = [self._draw(base[i], int(row), v) for i, row in enumerate(rows)]
@@ -186,7 +194,7 @@ class FeatureTable:
     def _read(self, row: int) -> NDArray[np.uint8]:
         return preprocess(read_image(self.sources[row].path), self.spec.pixels, self.spec.size)
 
-    def _compute(self, todo: list[tuple[int, View]]) -> None:
+    def _compute(self, todo: list[tuple[int, View]], step: Callable[[], None]) -> None:
         batches = _in_batches(todo)
         pixels = self._pixel_batches(batches)
         if self.spec.network is None:
@@ -201,7 +209,7 @@ class FeatureTable:
             kept.append(out)
             keys += [self._key(row, v) for row, v in batch]
             for _ in batch:
-                self._step()
+                step()
             if len(keys) >= SEGMENT_ROWS or len(keys) * out[0].nbytes >= SEGMENT_BYTES:
                 self._flush(keys, kept)
         self._flush(keys, kept)
@@ -212,9 +220,7 @@ class FeatureTable:
             keys.clear()
             kept.clear()
 
-    def _pixel_batches(
-        self, batches: list[list[tuple[int, View]]]
-    ) -> Iterator[NDArray[np.uint8]]:
+    def _pixel_batches(self, batches: list[list[tuple[int, View]]]) -> Iterator[NDArray[np.uint8]]:
         """Read, preprocess and draw views in threads, two batches ahead of the engine."""
 
         def load(batch: list[tuple[int, View]]) -> NDArray[np.uint8]:

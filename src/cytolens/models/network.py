@@ -74,10 +74,12 @@ class Trainable(nn.Module):
         frozen: tuple[str, ...],
         head: nn.Module,
         keep_statistics: bool,
+        head_input: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         self.upper = upper
         self.head = head
+        self.head_input = head_input
         self._frozen = frozen
         self._keep_statistics = keep_statistics
         if upper is not None:
@@ -134,14 +136,9 @@ def build_trainable(
     if upper is not None:
         upper.eval()
         with torch.inference_mode():
-            first = torch.zeros(1, *shape, dtype=torch.uint8 if len(shape) == 3 and made and made.cut == INPUT else torch.float32)
+            first = torch.zeros(1, *shape)
             shape = tuple(upper(first).shape[1:])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, "head", *names))
         head = create_head(shape, classes, config)
-    return Trainable(upper, made.frozen_above if made else (), head, keep)
-
-
-def body_state(backbone: Backbone) -> dict[str, Any]:
-    """Return the backbone's own state, names as in its weight file."""
-    return backbone.body.net.state_dict()
+    return Trainable(upper, made.frozen_above if made else (), head, keep, shape)

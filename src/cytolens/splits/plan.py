@@ -138,13 +138,13 @@ class _Cutter:
             warnings.simplefilter("ignore", UserWarning)  # a class smaller than the folds is noted
             plan = cutter(folds, shuffle=True, random_state=state)
             try:
-                for _, test in plan.split(rows, labels, units):
-                    yield rows[test]
+                parts = [test for _, test in plan.split(rows, labels, units)]
             except ValueError as error:
                 raise InputError(
                     f"The classes are too small for {folds} parts: {error}",
                     fix="ask for fewer folds or a larger test share.",
                 ) from error
+        yield from (rows[test] for test in parts)
 
     def part(self, rows: Rows, share: float, *names: str | int) -> Rows:
         """Return about `share` of the rows (the nearest 1 / k)."""

@@ -70,9 +70,7 @@ def read_split(path: Path, manifest: Manifest) -> Split:
     """
     content = read_json(path, "split file")
     if isinstance(content, dict) and content.get("version", VERSION) != VERSION:
-        raise InputError(
-            f"{path} has version {content['version']}.", expected=f"version {VERSION}"
-        )
+        raise InputError(f"{path} has version {content['version']}.", expected=f"version {VERSION}")
     split = from_dict(Split, content, str(path))
     check_consistency(split, manifest, str(path))
     return split

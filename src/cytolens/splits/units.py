@@ -83,9 +83,7 @@ def find_units(manifest: Manifest, links: Links) -> Units:
         kind = "near-duplicate cluster"
     else:
         kind = "image"
-    names = tuple(
-        manifest.rows[root].group or manifest.rows[root].id for root in of_row.tolist()
-    )
+    names = tuple(manifest.rows[root].group or manifest.rows[root].id for root in of_row.tolist())
     return Units(of_row, names, kind)
 
 

@@ -1,1 +1,1 @@
-"""."""
+"""The training loop, optimisers, schedules, early stopping and checkpoints."""

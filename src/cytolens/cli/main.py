@@ -1,0 +1,66 @@
+"""The program `cytolens`: its verbs, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from cytolens import __version__
+from cytolens.cli import data, demo, doctor, predict, recipes, run, split, store
+from cytolens.cli.console import err
+from cytolens.core.errors import CytolensError
+
+app = typer.Typer(
+    name="cytolens",
+    help="Transfer-learned diagnosis from microscope images, with numbers one can believe.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo.demo)
+app.add_typer(data.app, name="data")
+app.command("split")(split.split)
+app.command("run")(run.run)
+app.command("recipes")(recipes.recipes)
+app.command("predict")(predict.predict)
+app.add_typer(store.app, name="store")
+app.command("doctor")(doctor.doctor)
+
+INTERRUPTED = 130
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cytolens {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the program; a user's mistake is one message, never a traceback."""
+    # Telemetry of the libraries underneath stays off.
+    for variable in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK", "NO_ALBUMENTATIONS_UPDATE"):
+        os.environ.setdefault(variable, "1")
+    try:
+        app()
+    except CytolensError as error:
+        err.print(f"cytolens: {error}", markup=False, style="red")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("Interrupted. The same command goes on where this one stopped.", style="yellow")
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

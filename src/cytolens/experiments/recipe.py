@@ -1,0 +1,133 @@
+"""The recipe: everything about an experiment in one TOML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from cytolens.core.config import assign, from_dict, load_toml
+from cytolens.core.errors import InputError
+from cytolens.core.registry import did_you_mean
+from cytolens.models.config import ModelConfig
+from cytolens.pixels.config import AugmentConfig, PixelsConfig
+from cytolens.splits.plan import SplitConfig
+from cytolens.training.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The `[data]` table.
+
+    Attributes:
+        label_map: harmonisation, {label in the manifest: class}; "" leaves images out.
+        classes: order of the classes; empty: sorted by name.
+        one_label_a_group: refuse groups (patients) whose images carry different labels.
+    """
+
+    label_map: dict[str, str] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    one_label_a_group: bool = False
+
+
+@dataclass(frozen=True)
+class ExpandConfig:
+    """The `[expand]` table: offline augmentation with the parameters of `[augment]`.
+
+    Attributes:
+        when: "never"; "train", each fold's training images only; or "before_split", which leaks
+            and is therefore refused under the honest protocol.
+        factor: every class grows to this multiple of its images.
+        targets: or each class to a count.
+    """
+
+    when: Literal["never", "train", "before_split"] = "never"
+    factor: int = 1
+    targets: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """The `[features]` table: which engine computes the frozen part, and how precisely."""
+
+    engine: str = "auto"
+    precision: Literal["f32", "bf16"] = "f32"
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """The `[evaluation]` table: bootstrap resamples and test-time views (averaged)."""
+
+    resamples: int = 1000
+    test_views: tuple[str, ...] = ("identity",)
+
+    def __post_init__(self) -> None:
+        if self.resamples < 0 or not self.test_views:
+            raise InputError("resamples must not be negative, and test_views not empty.")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment. Every default is written out in the run's `recipe.toml`."""
+
+    name: str = "unnamed"
+    about: str = ""
+    protocol: Literal["honest", "published"] = "honest"
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    expand: ExpandConfig = field(default_factory=ExpandConfig)
+    pixels: PixelsConfig = field(default_factory=PixelsConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        if self.expand.when == "before_split" and self.protocol == "honest":
+            raise InputError(
+                "Augmenting before the split puts copies of one image on both sides.",
+                expected='expand.when = "train" under the honest protocol',
+                fix='or set protocol = "published": every number then carries the stamp "leaks".',
+            )
+        if self.seed < 0:
+            raise InputError(f"seed = {self.seed} is negative.")
+        if self.training.view_count and self.augment.identity:
+            raise InputError(
+                f"training.views = {self.training.views!r} asks for augmented views, but "
+                "[augment] changes nothing.",
+                fix="set at least one of augment.rotation, augment.horizontal_flip, …, or views = 0.",
+            )
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that ship with the package, by name."""
+    folder = Path(str(files("cytolens.experiments"))) / "recipes"
+    return {path.stem: path for path in sorted(folder.rglob("*.toml"))}
+
+
+def load_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        source: a TOML file, or the name of a shipped recipe.
+        settings: `--set` texts, such as "training.epochs=20", applied in order.
+
+    Raises:
+        InputError: no such recipe, or wrong settings (all of them, with suggestions).
+    """
+    shipped = shipped_recipes()
+    path = shipped.get(str(source), Path(source))
+    if not path.exists():
+        raise InputError(
+            f"There is no recipe {str(source)!r}{did_you_mean(str(source), shipped)}.",
+            expected=f"a TOML file, or one of {', '.join(shipped)}",
+        )
+    content: dict[str, Any] = load_toml(path)
+    content.setdefault("name", path.stem)
+    for setting in settings:
+        assign(content, setting)
+    return from_dict(Recipe, content, str(source))

@@ -1,0 +1,54 @@
+"""Change of size: stretch, or keep the aspect ratio and pad."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from cytolens.pixels.config import Border
+from cytolens.pixels.image import Image
+
+_BORDERS = {
+    "reflect": cv2.BORDER_REFLECT,  # cba|abc|cba
+    "replicate": cv2.BORDER_REPLICATE,  # aaa|abc|ccc
+    "black": cv2.BORDER_CONSTANT,
+    "white": cv2.BORDER_CONSTANT,
+    "median": cv2.BORDER_CONSTANT,
+}
+
+
+def stretch(image: Image, height: int, width: int) -> Image:
+    """Resize uint8 [H, W, 3] → uint8 [height, width, 3].
+
+    An axis that shrinks is averaged over areas, one that grows is interpolated linearly.
+    """
+    smaller = (min(height, image.shape[0]), min(width, image.shape[1]))
+    if smaller != image.shape[:2]:
+        image = np.asarray(cv2.resize(image, smaller[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    if smaller != (height, width):
+        image = np.asarray(
+            cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8
+        )
+    return image
+
+
+def letterbox(image: Image, height: int, width: int, border: Border) -> Image:
+    """Resize uint8 [H, W, 3] to fit, centre it and pad: → uint8 [height, width, 3]."""
+    scale = min(height / image.shape[0], width / image.shape[1])
+    inner_height = min(height, max(1, round(image.shape[0] * scale)))
+    inner_width = min(width, max(1, round(image.shape[1] * scale)))
+    inner = stretch(image, inner_height, inner_width)
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    bottom, right = height - inner_height - top, width - inner_width - left
+    colour = {"white": (255.0, 255.0, 255.0), "median": rim_colour(inner)}.get(border, (0, 0, 0))
+    return np.asarray(
+        cv2.copyMakeBorder(inner, top, bottom, left, right, _BORDERS[border], value=colour),
+        np.uint8,
+    )
+
+
+def rim_colour(image: Image) -> tuple[float, float, float]:
+    """Return the median R, G, B of the outermost pixels of uint8 [H, W, 3]: the background's."""
+    sides = [image[0], image[-1], image[:, 0], image[:, -1]]
+    r, g, b = np.median(np.concatenate(sides), axis=0).round()  # [2H + 2W, 3] → [3]
+    return float(r), float(g), float(b)

@@ -1,0 +1,1 @@
+"""One figure a file: plain values in, a matplotlib `Figure` out; `canvas` saves it."""

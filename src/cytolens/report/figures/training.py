@@ -1,0 +1,105 @@
+"""Training curves: loss and accuracy over epochs, a thin line a fold, a thick mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from cytolens.report.figures.canvas import legend_below, new_figure
+from cytolens.report.palette import BLUE, COLOURS, DASHES, MUTED
+from cytolens.report.text import defined
+
+PARTS = ("train", "validation")
+MEASURES = ("loss", "accuracy")
+_FOLDS_DRAWN = 12  # thin lines; beyond this they are a smear
+
+
+@dataclass(frozen=True)
+class Training:
+    """`values[measure][part]`: float64 [folds, epochs], NaN where a fold said nothing.
+
+    Attributes:
+        epochs: the numbers of the epochs, as the history writes them.
+        best: the best epoch of each fold that marks one.
+    """
+
+    epochs: list[int]
+    values: dict[str, dict[str, NDArray[np.float64]]]
+    best: list[int]
+
+
+def training(history: Sequence[Mapping[str, Any]]) -> Training:
+    """Arrange the lines of `history.jsonl` by fold and epoch."""
+    runs = sorted({_run(line) for line in history})
+    epochs = sorted({int(line["epoch"]) for line in history})
+    place = {epoch: i for i, epoch in enumerate(epochs)}
+    shape = (len(runs), len(epochs))
+    values = {m: {p: np.full(shape, np.nan) for p in PARTS} for m in MEASURES}
+    best: dict[tuple[int, int], int] = {}
+    for line in history:
+        row, column = runs.index(_run(line)), place[int(line["epoch"])]
+        for measure in MEASURES:
+            for part in PARTS:
+                value = defined(line.get(f"{part}_{measure}"))
+                values[measure][part][row, column] = np.nan if value is None else value
+        if line.get("best") is True:
+            best[_run(line)] = int(line["epoch"])  # the last one marked: the epoch that was kept
+    return Training(epochs, values, list(best.values()))
+
+
+def _run(line: Mapping[str, Any]) -> tuple[int, int]:
+    return int(line.get("repeat", 0)), int(line["fold"])
+
+
+def draw(content: Training) -> Figure:
+    """Draw loss above accuracy."""
+    figure = new_figure(4.1)
+    panels = figure.subplots(2, 1, sharex=True)
+    for axes, measure in zip(panels, MEASURES, strict=True):
+        for index, part in enumerate(PARTS):
+            _lines(axes, content.epochs, content.values[measure][part], index, part)
+        _best(axes, content.best)
+        axes.set_ylabel(measure.capitalize())
+    panels[0].set_ylim(bottom=0)
+    panels[1].set_ylim(top=1.02)
+    panels[1].set_xlabel("Epoch")
+    panels[1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    legend_below(figure, panels[1], 3)
+    return figure
+
+
+def _lines(
+    axes: Axes, epochs: list[int], values: NDArray[np.float64], index: int, part: str
+) -> None:
+    seen = np.isfinite(values)
+    if not seen.any():
+        return
+    colour = COLOURS[index]
+    for fold in values[:_FOLDS_DRAWN] if len(values) > 1 else ():
+        axes.plot(epochs, fold, color=colour, linewidth=0.6, alpha=0.38, linestyle=DASHES[index])
+    # the mean stands only where every fold still trains: fewer folds would bend it
+    together = seen.sum(axis=0) == seen.any(axis=1).sum()
+    mean = np.where(together, np.nansum(values, axis=0) / np.maximum(seen.sum(axis=0), 1), np.nan)
+    marker = "o" if len(epochs) == 1 else None
+    label = part.capitalize()
+    axes.plot(
+        epochs, mean, color=colour, linewidth=1.8, linestyle=DASHES[index], marker=marker,
+        markersize=3, label=label,
+    )  # fmt: skip
+
+
+def _best(axes: Axes, best: list[int]) -> None:
+    """Mark the epoch that was kept, of each fold, on the lower edge."""
+    if best:
+        axes.plot(
+            best, [0.0] * len(best), linestyle="none", marker="^", markersize=4.5, color=BLUE,
+            markeredgecolor=MUTED, markeredgewidth=0.4, clip_on=False, zorder=5,
+            transform=axes.get_xaxis_transform(), label="Epoch kept",
+        )  # fmt: skip

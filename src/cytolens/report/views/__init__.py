@@ -1,0 +1,1 @@
+"""What each section of a report says, as plain values; the templates only set it in type."""

@@ -1,0 +1,46 @@
+"""The training in numbers: a row a fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cytolens.report.run_folder import RunFolder
+from cytolens.report.text import UNDEFINED, defined, percent, seconds
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One fold: how many epochs it ran, which was kept, and how good that was."""
+
+    fold: str
+    epochs: int
+    kept: str
+    accuracy: str
+    time: str
+
+
+def epochs(run: RunFolder) -> list[Kept]:
+    """Return a row for each fold (and repeat) of `history.jsonl`."""
+    folds: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    for line in run.history:
+        folds.setdefault((int(line.get("repeat", 0)), int(line["fold"])), []).append(line)
+    repeats = len({repeat for repeat, _ in folds}) > 1
+    return [
+        _kept(f"{repeat}.{fold}" if repeats else str(fold), lines)
+        for (repeat, fold), lines in sorted(folds.items())
+    ]
+
+
+def _kept(name: str, lines: Sequence[dict[str, Any]]) -> Kept:
+    marked = [line for line in lines if line.get("best") is True]
+    best = marked[-1] if marked else None
+    durations = [value for line in lines if (value := defined(line.get("seconds"))) is not None]
+    return Kept(
+        fold=name,
+        epochs=len(lines),
+        kept=str(best["epoch"]) if best else UNDEFINED,
+        accuracy=percent(best.get("validation_accuracy")) if best else UNDEFINED,
+        time=seconds(sum(durations)) if durations else UNDEFINED,
+    )

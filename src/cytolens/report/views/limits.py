@@ -1,0 +1,72 @@
+"""What the numbers do not say, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cytolens.report.run_folder import RunFolder
+from cytolens.report.text import bounds, counted, percent
+
+_FEW_IMAGES = 30
+_FEW_UNITS = 30
+_WIDE = 0.2
+
+
+def limits(run: RunFolder) -> list[str]:
+    """Return the limits of this run, the gravest first."""
+    return [*_of_the_split(run), *_of_the_sample(run), *_always(run)]
+
+
+def _of_the_split(run: RunFolder) -> Iterator[str]:
+    if run.stamped:
+        yield (
+            "The numbers leak: they are higher than what a new patient would see, by an unknown "
+            "amount. Do not quote them as the performance of a diagnosis."
+        )
+    unit = (run.metrics.get("interval") or {}).get("unit")
+    if unit == "near-duplicate cluster":
+        yield (
+            "Patient leakage cannot be excluded: the data name no patient or slide, and clusters "
+            "of near duplicates stood in for them. The intervals may be too narrow."
+        )
+    elif unit == "image":
+        yield (
+            "Patient leakage cannot be excluded: each image was taken for a case of its own. If "
+            "images share patients, the numbers are too high and the intervals too narrow."
+        )
+
+
+def _of_the_sample(run: RunFolder) -> Iterator[str]:
+    per_class = run.metrics.get("per_class") or {}
+    few = [
+        f"{name} ({per_class[name].get('support', 0)})"
+        for name in run.classes
+        if name in per_class and (per_class[name].get("support") or 0) < _FEW_IMAGES
+    ]
+    if few:
+        yield f"Few images of {', '.join(few)}: what is said of these classes is rough."
+    interval = run.metrics.get("interval") or {}
+    units = interval.get("units")
+    if units and units < _FEW_UNITS:
+        yield f"All of it rests on {counted(units, str(interval.get('unit', 'unit')))}."
+    _, low, high = bounds(run.metrics["accuracy"])
+    if low is not None and high is not None and high - low > _WIDE:
+        yield f"The interval of the accuracy is wide: {percent(low, 0)} to {percent(high, 0)}."
+    datasets = {row["dataset"] for row in run.rows if row.get("dataset")}
+    if len(datasets) < 2:
+        yield (
+            "All images come from one source. Another laboratory, stain, scanner or population "
+            "was not tried, and results usually fall there."
+        )
+
+
+def _always(run: RunFolder) -> Iterator[str]:
+    if (run.metrics.get("interval") or {}).get("resamples"):
+        yield (
+            "The intervals cover the choice of test cases. They do not cover another random start "
+            "of the training, nor errors in the labels."
+        )
+    yield (
+        "The model names one of its classes for any image, also for one that shows none of them."
+    )
+    yield "This is research software and no medical device. It does not replace a pathologist."

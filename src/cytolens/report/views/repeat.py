@@ -1,0 +1,50 @@
+"""How to repeat the run: the command, what it ran on, and how long it took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cytolens.report.run_folder import RunFolder
+from cytolens.report.text import defined, seconds
+
+_MACHINE = {
+    "cytolens": "cytolens",
+    "python": "Python",
+    "torch": "torch",
+    "engine": "Engine",
+    "device": "Device",
+    "platform": "Platform",
+    "cores": "Cores",
+}
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Everything needed to run it again."""
+
+    command: str
+    machine: list[tuple[str, str]]
+    packages: list[tuple[str, str]]
+    stages: list[tuple[str, str]]
+    total: str
+
+
+def repeat(run: RunFolder) -> Repeat:
+    """Return what `environment.json` says."""
+    environment = run.environment
+    stages = {str(k): v for k, v in (environment.get("seconds") or {}).items()}
+    total = stages.pop("total", None)
+    if defined(total) is None:
+        total = sum(value for v in stages.values() if (value := defined(v)) is not None)
+    command = environment.get("command") or ""
+    return Repeat(
+        command=" ".join(map(str, command)) if isinstance(command, list) else str(command),
+        machine=[
+            (title, str(environment[key]))
+            for key, title in _MACHINE.items()
+            if environment.get(key)
+        ],
+        packages=[(str(k), str(v)) for k, v in (environment.get("packages") or {}).items() if v],
+        stages=[(stage.replace("_", " "), seconds(value)) for stage, value in stages.items()],
+        total=seconds(total) if environment.get("seconds") else "",
+    )

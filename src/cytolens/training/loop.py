@@ -1,0 +1,275 @@
+"""Train one fold: fit, epoch, step; best weights, early stopping, resumable at any epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cytolens.core.errors import InputError
+from cytolens.core.seeding import rng, torch_seed
+from cytolens.features.table import FeatureTable, View
+from cytolens.models.heads import probabilities
+from cytolens.models.network import Trainable
+from cytolens.training.checkpoint import Checkpoint, read_checkpoint
+from cytolens.training.config import TrainingConfig
+from cytolens.training.losses import correct, loss_of
+from cytolens.training.optimisers import create_optimizer, set_rate
+
+_SAVE_SECONDS = 10.0  # between checkpoints; quick trainings are repeated rather than saved
+_EVALUATION_BATCH = 64
+
+State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """What a fold trains on.
+
+    Attributes:
+        table: features, prepared for the rows and views that training asks for.
+        labels: int64 [n], of every row of the table.
+        train, validation: int64 rows; validation may be empty.
+        key: names the fold in seeds, (repeat, fold).
+    """
+
+    table: FeatureTable
+    labels: NDArray[np.int64]
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    key: tuple[int, int]
+
+
+def device_for() -> torch.device:
+    """Return CUDA when there is a device, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def use_bf16(config: TrainingConfig, model: Trainable) -> bool:
+    """Whether training runs under bf16 autocast; see `TrainingConfig.precision`."""
+    if config.precision != "auto":
+        return config.precision == "bf16"
+    if model.upper is None:
+        return False
+    return torch.cuda.is_available() and bool(torch.cuda.is_bf16_supported())
+
+
+class Trainer:
+    """Trains the upper part and head of one fold.
+
+    Args:
+        model: freshly built; trained in place.
+        data: the fold.
+        config: the recipe's `[training]`.
+        output: "softmax" or "sigmoid".
+        seed: of the recipe; order, dropout and views are drawn from it and the fold's key.
+        checkpoint: where the state is kept; None keeps none.
+        on_epoch: called with each line of the history.
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        data: FoldData,
+        config: TrainingConfig,
+        output: str,
+        seed: int,
+        checkpoint: Path | None = None,
+        on_epoch: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
+        self.device = device_for()
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.data = data
+        self.config = config
+        self.output = output
+        self.seed = seed
+        self.checkpoint = checkpoint
+        self.on_epoch = on_epoch
+        self.bf16 = use_bf16(config, model)
+        self.optimizer = create_optimizer(model, config)
+        self.history: list[dict[str, Any]] = []
+        self.best: State = {}
+
+    def fit(self) -> list[dict[str, Any]]:
+        """Train to the end, load the best weights, return the history (a dict an epoch)."""
+        self._resume()
+        saved = time.monotonic()
+        while len(self.history) < self.config.epochs and not self._out_of_patience():
+            self.epoch(len(self.history))
+            if self.checkpoint and time.monotonic() - saved > _SAVE_SECONDS:
+                self._save(self.checkpoint)
+                saved = time.monotonic()
+        self.model.load_state_dict(self.best)
+        self.model.eval()
+        return self.history
+
+    def epoch(self, number: int) -> None:
+        """Train one epoch, look at the validation part, keep the weights if they are the best."""
+        started = time.perf_counter()
+        loss, right, rate = self._train_epoch(number)
+        line: dict[str, Any] = {
+            "repeat": self.data.key[0],
+            "fold": self.data.key[1],
+            "epoch": number + 1,
+            "lr": rate,
+            "train_loss": loss,
+            "train_accuracy": right,
+            "validation_loss": None,
+            "validation_accuracy": None,
+        }
+        if len(self.data.validation):
+            line["validation_loss"], line["validation_accuracy"] = self._validate()
+        line["seconds"] = round(time.perf_counter() - started, 4)
+        earlier = min((_monitored(e, self.config) for e in self.history), default=math.inf)
+        line["best"] = not len(self.data.validation) or _monitored(line, self.config) < earlier
+        self.history.append(line)
+        if line["best"]:
+            self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.on_epoch(line)
+
+    def _train_epoch(self, number: int) -> tuple[float, float, float]:
+        self.model.train()
+        order = rng(self.seed, "order", *self.data.key, number).permutation(self.data.train)
+        batches = _batches(order, self.config.batch)
+        monitored = [_monitored(line, self.config) for line in self.history]
+        total, right, rate = 0.0, 0, 0.0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_seed(self.seed, "dropout", *self.data.key, number))
+            loaded = self._load(batches, self.config.view_of(number))
+            for step, (features, labels) in enumerate(loaded):
+                rate = set_rate(
+                    self.optimizer, self.config, number + step / len(batches), monitored
+                )
+                loss, hits = self.step(features, labels)
+                total += loss * len(labels)
+                right += hits
+        return total / len(order), right / len(order), rate
+
+    def step(self, features: Tensor, labels: Tensor) -> tuple[float, int]:
+        """One optimiser step.
+
+        Returns:
+            The batch's mean loss and the number of images classified rightly.
+
+        Raises:
+            InputError: the loss is not finite.
+        """
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            scores = self.model(features)
+        loss = loss_of(scores, labels, self.config, self.output)
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"The training loss became {loss.item()} in epoch {len(self.history) + 1}.",
+                fix="lower training.lr, or set training.clip = 1.0.",
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        if self.config.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        self.optimizer.step()
+        return float(loss.detach()), correct(scores, labels)
+
+    def _validate(self) -> tuple[float, float]:
+        self.model.eval()
+        total, right = 0.0, 0
+        batches = _batches(self.data.validation, _EVALUATION_BATCH)
+        with torch.inference_mode():
+            for features, labels in self._load(batches, 0):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                    scores = self.model(features)
+                loss = loss_of(scores, labels, self.config, self.output)
+                total += float(loss) * len(labels)
+                right += correct(scores, labels)
+        return total / len(self.data.validation), right / len(self.data.validation)
+
+    def _load(
+        self, batches: list[NDArray[np.int64]], view: View
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        for rows, features in load_batches(self.data.table, batches, view):
+            labels = torch.from_numpy(self.data.labels[rows])
+            yield features.to(self.device), labels.to(self.device)
+
+    def _out_of_patience(self) -> bool:
+        if not self.config.patience or not len(self.data.validation) or not self.history:
+            return False
+        last_best = max(i for i, line in enumerate(self.history) if line["best"])
+        return len(self.history) - 1 - last_best >= self.config.patience
+
+    def _save(self, path: Path) -> None:
+        state = self.model.state_dict()
+        Checkpoint(
+            len(self.history), state, self.optimizer.state_dict(), self.best, self.history
+        ).write(path)
+
+    def _resume(self) -> None:
+        saved = read_checkpoint(self.checkpoint) if self.checkpoint else None
+        if saved is not None:
+            self.model.load_state_dict(saved.model)
+            self.optimizer.load_state_dict(saved.optimizer)
+            self.best, self.history = saved.best, saved.history
+
+
+def _monitored(line: dict[str, Any], config: TrainingConfig) -> float:
+    """Return the monitored value, smaller is better; the training loss without validation."""
+    value = line[config.monitor]
+    if value is None:
+        return float(line["train_loss"])
+    return -float(value) if config.monitor == "validation_accuracy" else float(value)
+
+
+def _batches(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Cut into batches; a last batch of one joins its neighbour (batch norm needs two)."""
+    parts = [rows[i : i + size] for i in range(0, len(rows), size)]
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [np.concatenate(parts[-2:])]
+    return parts
+
+
+def load_batches(
+    table: FeatureTable, batches: list[NDArray[np.int64]], view: View
+) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+    """Yield (rows, features); pixels are drawn one batch ahead in a thread."""
+    if not table.stores_pixels:
+        for rows in batches:
+            yield rows, torch.from_numpy(table.gather(rows, view))
+        return
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(table.gather, batches[0], view) if batches else None
+        for number, rows in enumerate(batches):
+            assert ahead is not None
+            features = ahead.result()
+            if number + 1 < len(batches):
+                ahead = pool.submit(table.gather, batches[number + 1], view)
+            yield rows, torch.from_numpy(features)
+
+
+def predict(
+    model: Trainable,
+    table: FeatureTable,
+    rows: NDArray[np.int64],
+    views: tuple[View, ...],
+    output: str,
+) -> NDArray[np.float64]:
+    """Return class probabilities averaged over test-time views, float64 [len(rows), k]."""
+    device = device_for()
+    model = model.to(device).eval()
+    total: NDArray[np.float64] | None = None
+    for view in views:
+        parts = []
+        with torch.inference_mode():
+            for _, features in load_batches(table, _batches(rows, _EVALUATION_BATCH), view):
+                parts.append(probabilities(model(features.to(device)), output).cpu().numpy())
+        found = np.concatenate(parts)
+        total = found if total is None else total + found
+    assert total is not None
+    mean: NDArray[np.float64] = total / total.sum(axis=1, keepdims=True)
+    return mean
