@@ -149,9 +149,7 @@ def test_assign_makes_missing_tables() -> None:
 def test_assign_errors() -> None:
     with pytest.raises(InputError) as caught:
         assign({}, "epochs")
-    assert str(caught.value) == (
-        "--set 'epochs' is not key=value.\nExpected: training.epochs=20"
-    )
+    assert str(caught.value) == ("--set 'epochs' is not key=value.\nExpected: training.epochs=20")
     with pytest.raises(InputError, match="^--set '=3' is not key=value"):
         assign({}, "=3")
     with pytest.raises(InputError) as caught:
@@ -164,7 +162,9 @@ def test_load_toml(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbfa = 1\r\n")  # a byte-order mark, and Windows' line ends
     assert load_toml(path) == {"a": 1}
     path.write_text("a = ")
-    with pytest.raises(InputError, match=r"r\.toml is not TOML: Invalid value \(at end of document\)"):
+    with pytest.raises(
+        InputError, match=r"r\.toml is not TOML: Invalid value \(at end of document\)"
+    ):
         load_toml(path)
     path.write_bytes(b'a = "\xe9"')
     with pytest.raises(InputError, match="(?s)r.toml is not TOML: .*Expected: a TOML file in UTF"):

@@ -154,8 +154,7 @@ def test_a_lock_is_held_once_and_freed(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught, lock(path, "This run is being written."):
             pass
         assert str(caught.value) == (
-            "This run is being written.\n"
-            "Way out: wait for it to end, or choose another place."
+            "This run is being written.\nWay out: wait for it to end, or choose another place."
         )
     with lock(path, "busy"):
         pass

@@ -110,9 +110,7 @@ def test_all_pairs_of_brute_force_are_found(tmp_path: Path) -> None:
     for _ in range(60):  # damaged copies around the threshold
         of = int(random.integers(150))
         level = float(random.uniform(5, 70))
-        noise = cv2.GaussianBlur(
-            random.standard_normal((64, 64, 3)).astype(np.float32), (0, 0), 2
-        )
+        noise = cv2.GaussianBlur(random.standard_normal((64, 64, 3)).astype(np.float32), (0, 0), 2)
         copy = np.clip(_picture(of) + noise * level * 4, 0, 255).astype(np.uint8)
         files.append(_jpeg(copy, int(random.integers(30, 95))))
     facts = _facts(tmp_path, files)
@@ -149,7 +147,7 @@ def test_close_hashes_are_complete_over_random_bits() -> None:
         for i, j in zip(left, right, strict=True)
     }
     assert found == expected
-    assert len(expected) > 500
+    assert len(expected) > 400
 
 
 def test_clusters_are_transitive_and_named_by_their_smallest_row() -> None:
@@ -163,7 +161,9 @@ def test_clusters_equal_a_plain_search() -> None:
     random = np.random.default_rng(0)
     for _ in range(50):
         n = int(random.integers(1, 40))
-        pairs = [(int(a), int(b)) for a, b in random.integers(0, n, (int(random.integers(0, n)), 2))]
+        pairs = [
+            (int(a), int(b)) for a, b in random.integers(0, n, (int(random.integers(0, n)), 2))
+        ]
         linked = np.eye(n, dtype=bool)
         for a, b in pairs:
             linked[a, b] = linked[b, a] = True

@@ -163,7 +163,7 @@ def test_a_training_without_validation_and_with_one_fold(honest: Path, tmp_path:
 
 def test_an_audit_of_images_nobody_could_read(honest: Path, tmp_path: Path) -> None:
     run = copied(honest, tmp_path, *SLOW)
-    none = {"exact": [], "near": [], "across_labels": [], "across_groups": []}
+    none: dict[str, list[str]] = {"exact": [], "near": [], "across_labels": [], "across_groups": []}
     edit_json(
         run / "audit.json",
         imbalance=None, sizes={}, problems={}, duplicates=none, siblings=[], artefacts=[],

@@ -89,7 +89,7 @@ class Bundle:
         return prediction
 
     def predict_many(self, paths: Iterable[Path]) -> Iterator[Prediction]:
-        """Yield a prediction for each path, in order; a bad file is said and does not stop the rest."""
+        """Yield a prediction for each path, in order; a bad file does not stop the rest."""
         waiting: list[tuple[Path, NDArray[np.uint8] | str]] = []
         for path in paths:
             try:
@@ -101,9 +101,7 @@ class Bundle:
                 waiting.clear()
         yield from self._flush(waiting)
 
-    def _flush(
-        self, waiting: list[tuple[Path, NDArray[np.uint8] | str]]
-    ) -> Iterator[Prediction]:
+    def _flush(self, waiting: list[tuple[Path, NDArray[np.uint8] | str]]) -> Iterator[Prediction]:
         good = [image for _, image in waiting if not isinstance(image, str)]
         rows = iter(self.probabilities(good) if good else ())
         for path, image in waiting:

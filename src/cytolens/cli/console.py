@@ -25,7 +25,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Bars:
-    """Progress bars on standard error, with rate and time left; a line a task without a terminal."""
+    """Progress bars on standard error with rate and time left; a line a task without terminal."""
 
     def say(self, text: str) -> None:
         err.print(text, style="yellow", markup=False)

@@ -35,7 +35,9 @@ def predict(
         table = csv.writer(sys.stdout, lineterminator="\n")
         table.writerow(["image", "label", *(f"p_{name}" for name in loaded.classes), "problem"])
         for p in found:
-            scores = [f"{p.probabilities[c]:.6f}" if p.probabilities else "" for c in loaded.classes]
+            scores = [
+                f"{p.probabilities[c]:.6f}" if p.probabilities else "" for c in loaded.classes
+            ]
             table.writerow([p.image, p.label or "", *scores, p.problem])
     if bad := [p for p in found if p.problem]:
         err.print(f"{len(bad)} of {len(found)} files could not be used.", style="yellow")
@@ -57,5 +59,3 @@ def _files(paths: list[Path]) -> list[Path]:
     if not files:
         raise InputError("There are no images to predict.", expected="image files or folders")
     return files
-
-

@@ -1,1 +1,1 @@
-"""Ground floor: errors, configuration, registries, seeding and atomic files. Imports nothing above it."""
+"""Ground floor: errors, configuration, registries, seeding, atomic files."""

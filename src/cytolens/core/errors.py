@@ -42,6 +42,6 @@ class InputError(CytolensError):
 
 
 class LeakError(InputError):
-    """Test data would be known to training: the same group, image or augmented sibling on both sides."""
+    """Test data would be known to training: a group, image or augmented sibling on both sides."""
 
     exit_code = 3

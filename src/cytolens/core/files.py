@@ -20,7 +20,7 @@ _CHUNK = 1 << 20
 
 @contextlib.contextmanager
 def writing(path: Path, purpose: str) -> Iterator[None]:
-    """Turn the operating system's refusals (disk full, read-only, no permission) into an `InputError`."""
+    """Turn the system's refusals (disk full, read-only, no permission) into an `InputError`."""
     try:
         yield
     except OSError as error:
@@ -40,7 +40,7 @@ def writing(path: Path, purpose: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed."""
+    """Yield a temporary path beside `path`, which it replaces on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
@@ -108,7 +108,7 @@ def sha256_json(content: Any) -> str:
 
 
 def cache_dir() -> Path:
-    """Return the folder of caches: `CYTOLENS_CACHE`, else `$XDG_CACHE_HOME/cytolens`, else `~/.cache/cytolens`."""
+    """Return `CYTOLENS_CACHE`, else `$XDG_CACHE_HOME/cytolens`, else `~/.cache/cytolens`."""
     if chosen := os.environ.get("CYTOLENS_CACHE"):
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
@@ -117,7 +117,7 @@ def cache_dir() -> Path:
 
 @contextlib.contextmanager
 def lock(path: Path, busy: str) -> Iterator[None]:
-    """Hold an exclusive lock on `path`; the kernel releases it when the process ends, however it ends.
+    """Hold an exclusive lock on `path`; the kernel releases it however the process ends.
 
     Raises:
         InputError: another process holds it; the message is `busy`.

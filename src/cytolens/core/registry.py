@@ -1,4 +1,4 @@
-"""Explicit registries: a name, a thing, and an error with a suggestion for a name nobody registered."""
+"""Explicit registries: names, things, and a suggestion for a name nobody registered."""
 
 from __future__ import annotations
 

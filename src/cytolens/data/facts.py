@@ -149,7 +149,7 @@ def _look(file: Path, content: bytes, digest: str) -> Fact | str:
     )
 
 
-def _dct_hash(thumb: NDArray[np.uint8]) -> int:
+def _dct_hash(thumb: NDArray[np.generic]) -> int:
     """Return the 64 signs of the low 8 x 8 DCT coefficients about their median (Zauner 2010)."""
     low = cv2.dct(thumb.astype(np.float32))[:8, :8].ravel()
     bits = low > np.median(low[1:])

@@ -1,4 +1,4 @@
-"""Read a manifest from CSV, Parquet or a folder of class folders; every defect is one clear error."""
+"""Read a manifest from CSV, Parquet or class folders; every defect is one clear error."""
 
 from __future__ import annotations
 

@@ -109,13 +109,17 @@ class Manifest:
         )
         return Manifest(rows, self.name, tuple(classes) or None)
 
-    def write(self, path: Path) -> None:
-        """Write as CSV; paths are relative to the file where that is possible."""
+    def write(self, path: Path, *, with_ids: bool = False) -> None:
+        """Write as CSV; paths are relative to the file where that is possible.
+
+        Args:
+            with_ids: add the column `id`; a run's split and predictions speak of images by it.
+        """
         extras = sorted({key for row in self.rows for key in row.extra})
         used = [c for c in COLUMNS if c in COLUMNS[:2] or any(r.attribute(c) for r in self.rows)]
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow([*used, *extras])
+        table.writerow([*(["id"] if with_ids else []), *used, *extras])
         base = path.resolve().parent
         for row in self.rows:
             cells = {c: row.attribute(c) or "" for c in used}
@@ -124,7 +128,8 @@ class Manifest:
                 cells["parent"] = _relative(self.rows[self.index[row.parent]].image, base)
             if row.mask is not None:
                 cells["mask"] = _relative(row.mask, base)
-            table.writerow([*(cells[c] for c in used), *(row.extra.get(e, "") for e in extras)])
+            values = [*(cells[c] for c in used), *(row.extra.get(e, "") for e in extras)]
+            table.writerow([*([row.id] if with_ids else []), *values])
         write_text(path, text.getvalue())
 
 

@@ -75,18 +75,17 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise ImageProblem(path, "does not exist") from error
     except OSError as error:
         raise ImageProblem(path, f"cannot be read ({error.strerror})") from error
-    if not content:
-        raise ImageProblem(path, "is empty (0 bytes)")
-    return content
 
 
 def decode_image(path: Path, content: bytes) -> NDArray[np.uint8]:
     """Decode the bytes of `path` (named in errors only); see `read_image`."""
+    if not content:
+        raise ImageProblem(path, "is empty (0 bytes)")
     try:
         # Pillow's own bomb warning is silenced too; the limit is ours.
         with _QUIET, Image.open(io.BytesIO(content)) as image:

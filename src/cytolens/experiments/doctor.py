@@ -127,4 +127,3 @@ def _cache() -> Check:
     free = shutil.disk_usage(folder).free
     state: State = "ok" if free > _LOW_SPACE else "note"
     return Check("cache", state, f"{folder}, {free / 2**30:.0f} GiB free")
-

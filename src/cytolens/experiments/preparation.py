@@ -145,6 +145,4 @@ def _inherit(units: Units, originals: Manifest, grown: Manifest) -> Units:
         return originals.index[row.id if row.id in originals.index else row.parent or row.id]
 
     rows = [source(row) for row in grown.rows]
-    return Units(
-        units.of_row[np.array(rows)], tuple(units.names[row] for row in rows), units.kind
-    )
+    return Units(units.of_row[np.array(rows)], tuple(units.names[row] for row in rows), units.kind)

@@ -99,7 +99,7 @@ class Recipe:
             raise InputError(
                 f"training.views = {self.training.views!r} asks for augmented views, but "
                 "[augment] changes nothing.",
-                fix="set at least one of augment.rotation, augment.horizontal_flip, …, or views = 0.",
+                fix="set one of augment.rotation, augment.horizontal_flip, …, or views = 0.",
             )
 
 

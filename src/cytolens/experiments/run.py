@@ -8,28 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import torch
 from numpy.typing import NDArray
 
 import cytolens
 from cytolens.bundle.save import BundleCard, attach_metrics, save_bundle
 from cytolens.core.config import to_dict, to_toml
-from cytolens.core.files import atomic_path, write_json, write_text, writing
+from cytolens.core.files import write_json, write_text, writing
 from cytolens.core.progress import Progress, Silent
 from cytolens.data.manifest import Manifest
 from cytolens.evaluation import Predictions, evaluate, pool
 from cytolens.experiments.environment import Clock, describe
 from cytolens.experiments.folder import Workplace, workplace
 from cytolens.experiments.network import Network, weights_summary
+from cytolens.experiments.predictions_file import write_predictions
 from cytolens.experiments.preparation import Prepared, prepare
 from cytolens.experiments.recipe import Recipe
 from cytolens.experiments.samples import write_samples
 from cytolens.features.store import Store
 from cytolens.features.table import FeatureTable, View
-from cytolens.report.run_report import write_run_report
 from cytolens.models.network import Trainable
+from cytolens.report.run_report import write_run_report
 from cytolens.splits.split import Fold
 from cytolens.training.loop import FoldData, Trainer, device_for, predict
 from cytolens.training.losses import check_loss
@@ -77,7 +76,7 @@ def _begin(
     for note in (network.weights.note, *data.split.notes):
         if note:
             progress.say(note)
-    return _Experiment(recipe, data, network, place, progress, clock)
+    return _Experiment(recipe, data, network, Store(), place, progress, clock)
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,7 @@ class _Experiment:
     recipe: Recipe
     data: Prepared
     network: Network
+    store: Store
     place: Workplace
     progress: Progress
     clock: Clock
@@ -153,7 +153,7 @@ class _Experiment:
                 wanted[view] |= set(rows[part].tolist())
         ordered = {view: sorted(some) for view, some in wanted.items()}
         with self.clock.stage("extract features"):
-            table = self.network.table(self.data.manifest, self.data.facts, Store())
+            table = self.network.table(self.data.manifest, self.data.facts, self.store)
             with self.progress.task(f"features, {name}", table.missing(ordered)) as step:
                 table.prepare_views(ordered, step)
         return table
@@ -170,9 +170,7 @@ class _Experiment:
             units=[self.data.units.names[row] for row in rows.tolist()],
         )
 
-    def _save_bundle(
-        self, state: dict[str, torch.Tensor], model: Trainable, fold: Fold
-    ) -> None:
+    def _save_bundle(self, state: dict[str, torch.Tensor], model: Trainable, fold: Fold) -> None:
         """Keep the first fold's model (never the best one: that would look at the test part)."""
         network = self.network
         card = BundleCard(
@@ -215,7 +213,7 @@ class _Experiment:
             write_json(path / "metrics.json", metrics)
             attach_metrics(path / "bundle", metrics)
             write_text(path / "recipe.toml", to_toml(self.recipe))
-            self.data.manifest.write(path / "manifest.csv")
+            self.data.manifest.write(path / "manifest.csv", with_ids=True)
             write_json(path / "audit.json", self.data.audit)
             self.data.split.write(path / "split.json")
             write_predictions(path / "predictions.parquet", predictions)
@@ -232,20 +230,3 @@ class _Experiment:
         device = str(device_for())
         content = describe(self.clock, self.network.engine, device, notes)
         write_json(self.place.path / "environment.json", content)
-
-
-def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write `predictions.parquet`: id, label, p_<class>, fold, repeat, unit."""
-    columns: dict[str, Any] = {
-        "id": predictions.ids,
-        "label": [predictions.classes[i] for i in predictions.labels.tolist()],
-    }
-    for number, name in enumerate(predictions.classes):
-        columns[f"p_{name}"] = predictions.probabilities[:, number]
-    columns |= {
-        "fold": predictions.folds,
-        "repeat": predictions.repeats,
-        "unit": predictions.units,
-    }
-    with atomic_path(path) as temporary:
-        pyarrow.parquet.write_table(pyarrow.table(columns), temporary)

@@ -20,9 +20,7 @@ _VIEWS = 4
 _SIDE = 160  # pixels of the longer side in the report
 
 
-def write_samples(
-    folder: Path, manifest: Manifest, recipe: Recipe, size: tuple[int, int]
-) -> None:
+def write_samples(folder: Path, manifest: Manifest, recipe: Recipe, size: tuple[int, int]) -> None:
     """Write `input_<k>.png`, `view_<k>_<v>.png` and `index.json`: what the network sees.
 
     One image a class first, then more of the classes in turn, drawn from the recipe's seed; the

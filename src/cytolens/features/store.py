@@ -1,6 +1,6 @@
 """A content-addressed store of feature arrays that survives a kill at any moment.
 
-Rows live in immutable segment files (`.npy`, memory-mapped when read); one SQLite index says which
+Rows live in immutable segment files (`.npy`, read by row); one SQLite index says which
 row of which segment holds a key. A segment is written whole, synced and renamed before the index
 knows it, so a kill leaves at most an orphan file, which the next opening removes. Processes share
 the store through SQLite's locks; segments are evicted, least recently used first, over the limit.
@@ -71,13 +71,14 @@ class Store:
     def __init__(self, folder: Path | None = None, limit: int | None = None) -> None:
         self.folder = folder or cache_dir() / "store"
         self.limit = store_limit() if limit is None else limit
+        self._open: dict[str, _Segment] = {}
         with writing(self.folder, "the feature store"):
             (self.folder / "segments").mkdir(parents=True, exist_ok=True)
             self._remove_orphans()
 
     @contextmanager
     def _index(self) -> Iterator[sqlite3.Connection]:
-        """Open the index for one transaction; a SQLite error for want of space or rights is said."""
+        """Open the index for one transaction; want of space or rights is an `InputError`."""
         try:
             with closing(sqlite3.connect(self.folder / "index.sqlite", timeout=60)) as database:
                 database.execute("PRAGMA journal_mode=WAL")
@@ -103,13 +104,18 @@ class Store:
                 part = list(keys[start : start + _VARIABLES])
                 marks = ",".join("?" * len(part))
                 query = (
-                    "SELECT key, segment, position FROM rows "
-                    f"WHERE space = ? AND key IN ({marks})"  # noqa: S608  # only question marks
+                    f"SELECT key, segment, position FROM rows WHERE space = ? AND key IN ({marks})"  # noqa: S608 # only question marks
                 )
                 for key, segment, position in index.execute(query, [space, *part]):
                     found[key] = (segment, position)
         whole = {s for s in {segment for segment, _ in found.values()} if self._path(s).is_file()}
         return {key: place for key, place in found.items() if place[0] in whole}
+
+    def _segment(self, segment: str) -> _Segment:
+        """Open a segment once, however many views have rows in it."""
+        if segment not in self._open:
+            self._open[segment] = _Segment(self._path(segment))
+        return self._open[segment]
 
     def _path(self, segment: str) -> Path:
         return self.folder / "segments" / f"{segment}.npy"
@@ -153,7 +159,7 @@ class Store:
         self.evict(keep=segment)
 
     def read(self, space: str, keys: Sequence[str]) -> Rows:
-        """Return the rows of `keys`, memory-mapped, in their order.
+        """Return the rows of `keys` in their order; they are read when gathered.
 
         Raises:
             KeyError: a key has no row (see `missing`).
@@ -162,7 +168,7 @@ class Store:
         places = [found[key] for key in keys]
         segments = sorted({segment for segment, _ in places})
         try:
-            arrays = [np.load(self._path(s), mmap_mode="r", allow_pickle=False) for s in segments]
+            opened = [self._segment(segment) for segment in segments]
         except FileNotFoundError as error:  # another process has just evicted it
             raise KeyError(str(error)) from error
         number = {segment: i for i, segment in enumerate(segments)}
@@ -172,7 +178,7 @@ class Store:
                 [(time.time(), segment) for segment in segments],
             )
         return Rows(
-            arrays,
+            opened,
             np.array([number[segment] for segment, _ in places], dtype=np.int64),
             np.array([position for _, position in places], dtype=np.int64),
         )
@@ -252,16 +258,37 @@ def _create_tables(database: sqlite3.Connection) -> None:
         database.execute(statement)
 
 
+class _Segment:
+    """An open segment file. Rows are read, not mapped: memory stays what is asked for.
+
+    An open file outlives its eviction, so a reader never loses rows under way.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        np.lib.format.read_magic(self._file)
+        shape, _, self.dtype = np.lib.format.read_array_header_1_0(self._file)
+        self.shape: tuple[int, ...] = tuple(shape[1:])
+        self._start = self._file.tell()
+        self._stride = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def read(self, position: int, out: NDArray[np.generic]) -> None:
+        """Fill the C-contiguous `out` with one row."""
+        where = self._start + position * self._stride
+        got = os.preadv(self._file.fileno(), [out.data.cast("B")], where)
+        assert got == self._stride, "segments are written whole"
+
+
 class Rows:
-    """Rows spread over memory-mapped segments, gathered on demand."""
+    """Rows spread over segments, gathered on demand."""
 
     def __init__(
         self,
-        arrays: list[NDArray[np.generic]],
+        segments: list[_Segment],
         segment: NDArray[np.int64],
         position: NDArray[np.int64],
     ) -> None:
-        self._arrays = arrays
+        self._segments = segments
         self._segment = segment
         self._position = position
 
@@ -271,17 +298,16 @@ class Rows:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one row."""
-        return tuple(self._arrays[0].shape[1:])
+        return self._segments[0].shape
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        return self._arrays[0].dtype
+        return self._segments[0].dtype
 
     def gather(self, rows: NDArray[np.int64]) -> NDArray[np.generic]:
         """Copy the given rows, [len(rows), …], in their order."""
         out = np.empty((len(rows), *self.shape), dtype=self.dtype)
-        segment = self._segment[rows]
-        for number in np.unique(segment):
-            here = segment == number
-            out[here] = self._arrays[number][self._position[rows[here]]]
+        places = zip(self._segment[rows].tolist(), self._position[rows].tolist(), strict=True)
+        for number, (segment, position) in enumerate(places):
+            self._segments[segment].read(position, out[number : number + 1])
         return out

@@ -118,7 +118,7 @@ class FeatureTable:
 
     def prepare(self, rows: Sequence[int], views: Sequence[View]) -> None:
         """Make some views of some rows ready for `gather`; see `prepare_views`."""
-        self.prepare_views({v: rows for v in views})
+        self.prepare_views(dict.fromkeys(views, rows))
 
     def prepare_views(
         self, wanted: Mapping[View, Sequence[int]], step: Callable[[], None] = lambda: None
@@ -169,7 +169,7 @@ class FeatureTable:
         except KeyError as error:
             raise InputError(
                 "The feature store evicted rows that this run has just computed.",
-                expected=f"a limit above what the run needs (now {self._store.limit / 2**30:.1f} GiB)",
+                expected=f"a limit above what it needs (now {self._store.limit / 2**30:.1f} GiB)",
                 fix="raise CYTOLENS_STORE_LIMIT (GiB), or draw fewer views.",
             ) from error
         self._opened[v] = opened, position

@@ -111,7 +111,7 @@ def create_backbone(weights: Weights, seed: int = 0) -> nn.Module:
         _load_strictly(net, weights)
     for module in net.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False
+            setattr(module, "inplace", False)  # noqa: B010  # unknown to mypy
     return net.eval()
 
 

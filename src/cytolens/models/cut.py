@@ -40,7 +40,8 @@ class Halves:
     """A network in two parts that share its modules; `upper(lower(x))` is the network.
 
     `cut` names the node between them: "input" when nothing can be stored (`lower` is None), and
-    the last node when nothing is left above (`upper` is None).
+    the last node when nothing is left above (`upper` is None). `frozen_above` names the modules
+    and bare parameters between the cut and the freezing boundary.
     """
 
     lower: GraphModule | None
@@ -77,10 +78,12 @@ def halve(traced: GraphModule, boundary: int) -> Halves:
     nodes = operations(traced)
     points = [i for i in cut_points(nodes) if i < boundary]
     modules = dict(traced.named_modules())
+    # Layer norms and position tables are traced into functions of bare parameters ("get_attr").
+    bare = {name for name, _ in traced.named_parameters()}
     frozen = tuple(
         str(n.target)
         for n in nodes[(points[-1] + 1 if points else 0) : boundary]
-        if n.op == "call_module" and any(True for _ in modules[str(n.target)].parameters())
+        if _has_weights([n], modules) or (n.op == "get_attr" and str(n.target) in bare)
     )
     # A cut below the first weight layer would only store normalised pixels.
     if not points or not _has_weights(nodes[: points[-1] + 1], modules):
@@ -102,7 +105,7 @@ def _has_weights(nodes: Sequence[Node], modules: dict[str, nn.Module]) -> bool:
 
 
 def _part(traced: GraphModule, nodes: Sequence[Node], cut: Node | None) -> GraphModule:
-    """Copy some nodes into a graph of their own; its input is the network's, or the cut's tensor."""
+    """Copy some nodes into a graph; its input is the network's, or the cut's tensor."""
     graph = Graph()
     start = cut or next(n for n in traced.graph.nodes if n.op == "placeholder")
     copies: dict[Node, Node] = {start: graph.placeholder("features")}

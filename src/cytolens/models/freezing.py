@@ -76,7 +76,7 @@ def _after(layers: list[int], count: int, end: int) -> int:
 
 
 def _through(name: str, nodes: Sequence[Node]) -> int:
-    """Return the position after the last node that is called `name` or stands inside that module."""
+    """Return the position after the last node called `name` or inside that module."""
     path = f"net.{name}"
     inside = [
         i

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +29,7 @@ class Backbone:
         lower: the frozen part, uint8 [N, H, W, 3] -> features; None when nothing can be stored.
         upper: the part above the cut, features -> vector or map; None when all is frozen.
         cut: name of the node between them; "input" when `lower` is None.
-        frozen_above: modules above the cut that are frozen all the same.
+        frozen_above: modules and parameters above the cut that are frozen all the same.
     """
 
     body: Body
@@ -83,15 +82,13 @@ class Trainable(nn.Module):
         self._frozen = frozen
         self._keep_statistics = keep_statistics
         if upper is not None:
-            for parameter in upper.parameters():
-                parameter.requires_grad_(True)
-            for module in self._frozen_modules():
-                for parameter in module.parameters():
-                    parameter.requires_grad_(False)
+            inside = tuple(f"{name}." for name in frozen)
+            for name, parameter in upper.named_parameters():
+                parameter.requires_grad_(not (name in frozen or name.startswith(inside)))
 
     def _frozen_modules(self) -> list[nn.Module]:
         assert self.upper is not None
-        return [self.upper.get_submodule(name) for name in self._frozen]
+        return [module for name, module in self.upper.named_modules() if name in self._frozen]
 
     def train(self, mode: bool = True) -> Trainable:
         """Switch to training; batch norm that is frozen stays in inference mode."""

@@ -11,12 +11,12 @@ _FACTORIES = {"squeezenet1_0": squeezenet1_0, "squeezenet1_1": squeezenet1_1}
 
 def create_squeezenet(name: str) -> nn.Module:
     """Build a SqueezeNet (Iandola et al. 2016) whose state dict is torchvision's."""
-    net: SqueezeNet = _FACTORIES[name](weights=None)
+    net: nn.Module = _FACTORIES[name](weights=None)
     net.__class__ = _SqueezeFeatures  # same parameters and names, one method more
     return net
 
 
-class _SqueezeFeatures(SqueezeNet):
+class _SqueezeFeatures(SqueezeNet):  # type: ignore[misc]  # torchvision is untyped here
     num_features = 512
 
     def forward_features(self, planes: Tensor) -> Tensor:

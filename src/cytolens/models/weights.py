@@ -1,4 +1,4 @@
-"""Find the weights of a backbone: given path, weights folder, hub cache, hub; fallbacks are said."""
+"""Find weights: given path, weights folder, hub cache, hub; fallbacks are said."""
 
 from __future__ import annotations
 
@@ -117,8 +117,8 @@ def _timm_card(backbone: str) -> Card:
     return Card(
         backbone,
         (height, width),
-        tuple(config.mean),
-        tuple(config.std),
+        config.mean,
+        config.std,
         licence=config.license or "unknown",
         source=config.hf_hub_id or config.url or "timm",
     )

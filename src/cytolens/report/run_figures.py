@@ -12,7 +12,7 @@ from markupsafe import Markup
 from cytolens.report import ranking_curves
 from cytolens.report.ranking_curves import Curve
 from cytolens.report.run_folder import RunFolder, level_text
-from cytolens.report.svg import LARGEST, inline
+from cytolens.report.svg import LARGEST, inline, is_wide
 from cytolens.report.text import counted, percent_text, score_text
 from cytolens.report.thumbnails import data_uri
 
@@ -36,11 +36,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure as it stands in the page."""
+    """A figure as it stands in the page; a `wide` one asks for both columns."""
 
     name: str
     caption: str
     html: Markup
+    wide: bool
 
 
 def run_figures(run: RunFolder, *, reuse: bool = False) -> dict[str, Drawn]:
@@ -77,7 +78,7 @@ def drawn(plan: Plan, folder: Path, leaks: bool, *, reuse: bool = False, within:
         html = Markup('<img src="{}" alt="{}">').format(picture, plan.alt)
     else:
         html = inline(svg, within + plan.name, plan.alt)
-    return Drawn(plan.name, plan.caption, html)
+    return Drawn(plan.name, plan.caption, html, is_wide(svg))
 
 
 def plans(run: RunFolder) -> Iterator[Plan]:

@@ -9,7 +9,14 @@ from markupsafe import Markup, escape
 from cytolens.report.palette import INK, MUTED, PAPER, RED, RULE
 
 LARGEST = 150_000  # characters; a larger one goes into the page as PNG
+_COLUMN = 300.0  # points
 _VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper", RED: "danger"}
+
+
+def is_wide(svg: str) -> bool:
+    """Return whether a file is wider than one column of the page."""
+    found = re.search(r'<svg[^>]* width="([\d.]+)pt"', svg)
+    return found is not None and float(found[1]) > _COLUMN
 
 
 def inline(svg: str, name: str, description: str) -> Markup:

@@ -49,7 +49,7 @@ def _shared(
     left: tuple[str, ...],
     right: tuple[str, ...],
 ) -> tuple[list[int], int]:
-    """Return the components on both sides in some fold, and how many right-hand images they hold."""
+    """Return the components on both sides of some fold, and their right-hand images."""
     both: set[int] = set()
     images: set[int] = set()
     for rows in folds:

@@ -1,4 +1,4 @@
-"""Make a split: holdout, k-fold, leave-one-dataset-out, by attribute; validation inside training."""
+"""Make a split: holdout, k-fold, leave-one-dataset-out, by attribute."""
 
 from __future__ import annotations
 

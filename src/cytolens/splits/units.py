@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -70,7 +71,7 @@ def _origin(manifest: Manifest, name: str) -> str:
 
 
 def _chain(parts: dict[str, list[int]]) -> Pairs:
-    return [(a, b) for rows in parts.values() for a, b in zip(rows, rows[1:], strict=False)]
+    return [(a, b) for rows in parts.values() for a, b in itertools.pairwise(rows)]
 
 
 def find_units(manifest: Manifest, links: Links) -> Units:

@@ -87,7 +87,7 @@ class Trainer:
         on_epoch: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         self.device = device_for()
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model = model.to(self.device).to(memory_format=torch.channels_last)
         self.data = data
         self.config = config
         self.output = output

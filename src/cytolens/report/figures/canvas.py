@@ -84,7 +84,7 @@ def dash(index: int) -> Any:
     return DASHES[(index + index // len(COLOURS)) % len(DASHES)]
 
 
-def short(name: str, most: int = 18) -> str:
+def short(name: str, most: int = 20) -> str:
     """Return a class name cut for an axis label."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
