@@ -1,4 +1,4 @@
-"""An error is one message: what, the first ten rows and the count, what was expected, the way out."""
+"""An error is one message: what, ten rows and their count, what was expected, the way out."""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ def test_separators_byte_order_marks_and_line_ends(
 def test_paths_with_spaces_backslashes_and_quotes(table: Table) -> None:
     files = ("my images/a b.png", "sub/deep/c.png", "x,y.png")
     path = table(
-        'image,label,parent\nmy images/a b.png,k,\nsub\\deep\\c.png,k,my images\\a b.png\n"x,y.png",l,\n',
+        "image,label,parent\nmy images/a b.png,k,\n"
+        'sub\\deep\\c.png,k,my images\\a b.png\n"x,y.png",l,\n',
         files,
     )
     found = read_manifest(path)
@@ -124,7 +125,8 @@ def test_missing_columns(table: Table) -> None:
     path = table("file,label\na.png,k\n", AB)
     assert _message(path) == (
         f"{path} lacks the column image.\n  - found: file, label\n"
-        "Expected: image and label; optional: group, dataset, mask, magnification, um_per_px, parent"
+        "Expected: image and label; optional: "
+        "group, dataset, mask, magnification, um_per_px, parent"
     )
     assert _message(table("x,y\n1,2\n")).startswith(f"{path} lacks the columns image and label.")
 

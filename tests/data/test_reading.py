@@ -1,4 +1,4 @@
-"""Reading: what is converted keeps its picture; what would need a guess is refused with a reason."""
+"""Reading: what is converted keeps its picture; what would need a guess is refused."""
 
 from __future__ import annotations
 

@@ -74,6 +74,7 @@ def case(request: pytest.FixtureRequest, random_weights: MakeWeights) -> Iterato
 
 
 def _freeze_everything(case: Case) -> None:
+    case.body.eval()
     for parameter in case.body.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None
@@ -102,7 +103,7 @@ def test_the_parts_are_the_whole_and_the_right_ones_learn(case: Case, freeze: st
     assert (halves.lower is None) == (freeze == "none") == (halves.cut == INPUT)
     assert (halves.upper is None) == (freeze == "all")
 
-    model = Trainable(halves.upper, halves.frozen_above, nn.Linear(found.shape[1], 2), False)
+    model = Trainable(halves.upper, halves.frozen_above, nn.Linear(found.shape[1], 2), True)
     count = round({"all": 1.0, "none": 0.0}.get(str(freeze), freeze) * len(case.layers))  # type: ignore[operator]
     assert _frozen_layers(case) == [True] * count + [False] * (len(case.layers) - count)
     if freeze == "none" and case.name not in QUICK:
@@ -170,67 +171,98 @@ def test_a_cut_leaves_one_tensor_alive(case: Case) -> None:
         assert alive <= {nodes[point]}
 
 
-# ------------------------------------------------------------------ freeze, on the small one
+# ------------------------------------------------------------------ freeze, on four layers
 
 
-@pytest.fixture(scope="module")
-def tiny(random_weights: MakeWeights) -> Weights:
-    return random_weights("cytolens_tiny", 32)
+class _Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.norm, self.act = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU()
+        self.conv2 = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner: Tensor = self.conv2(self.act(self.norm(self.conv1(x))))
+        return x + inner
+
+
+class _Four(nn.Module):
+    num_features = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU())
+        self.block = _Block()
+        self.final = nn.Conv2d(4, 4, 1)
+
+    def forward_features(self, planes: Tensor) -> Tensor:
+        features: Tensor = self.final(self.block(self.stem(planes)))
+        return features
+
+
+@pytest.fixture
+def four(random_weights: MakeWeights, monkeypatch: pytest.MonkeyPatch) -> Weights:
+    monkeypatch.setattr("cytolens.models.network.create_backbone", lambda *_: _Four().eval())
+    return random_weights("four", 8)
+
+
+STEM, INSIDE = "net_stem_2", ("net.block.conv1", "net.block.norm")
 
 
 @pytest.mark.parametrize(
     ("freeze", "cut", "frozen"),
     [
-        ("node:stem", "net_stem_2", ()),
-        ("node:stages.0", "add", ()),
-        ("node:stages.0.layers.2", "net_stem_2", ("net.stages.0.layers.0",) * 0 + (
-            "net.stages.0.layers.0", "net.stages.0.layers.1", "net.stages.0.layers.2")),
-        ("node:final", "net_final_2", ()),
-        ("node:add_1", "add_1", ()),
-        ("node:net_stem_0", "net_stem_0", ()),
-        (1.0, "mean", ()),
-        (0.0, "input", ()),
         ("all", "mean", ()),
+        (1.0, "mean", ()),
         ("none", "input", ()),
+        (0.0, "input", ()),
+        (0.25, STEM, ()),  # with its normalisation and activation
+        (0.5, STEM, INSIDE),  # up to the second convolution of the block, which has no cut
+        (0.75, "add_1", ()),
+        ("node:stem.0", "net_stem_0", ()),
+        ("node:stem", STEM, ()),
+        ("node:block.norm", STEM, INSIDE),
+        ("node:net_block_conv1", STEM, INSIDE[:1]),
+        ("node:add_1", "add_1", ()),
+        ("node:final", "net_final", ()),
     ],
-)  # fmt: skip
+)
 def test_where_a_freeze_cuts(
-    tiny: Weights, freeze: str | float, cut: str, frozen: tuple[str, ...]
+    four: Weights, freeze: str | float, cut: str, frozen: tuple[str, ...]
 ) -> None:
-    built = build_backbone(ModelConfig(backbone="cytolens_tiny", freeze=freeze), tiny)
+    built = build_backbone(ModelConfig(backbone="four", freeze=freeze), four)
     assert (built.cut, built.frozen_above) == (cut, frozen)
-    pixels = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (3, 8, 8, 3), dtype=torch.uint8)
     with torch.inference_mode():
         lower = built.lower(pixels) if built.lower else pixels
         upper = built.upper(lower) if built.upper else lower
         assert torch.equal(upper, built.body(pixels))
 
 
-def test_a_count_boundary_takes_normalisation_and_activation_with_it(tiny: Weights) -> None:
-    """Just before the next weight layer: 1 of 21 layers is stem conv + norm + ReLU."""
-    built = build_backbone(ModelConfig(backbone="cytolens_tiny", freeze=1 / 21), tiny)
-    assert built.cut == "net_stem_2"
+FORMS = 'Expected: "all", "none", a fraction 0 … 1, "node:NAME" or "keras:K"'
 
 
 @pytest.mark.parametrize(
     ("freeze", "said"),
     [
-        ("half", 'freeze = \'half\' means nothing.\nExpected: "all", "none", a fraction 0 … 1, '
-         '"node:NAME" or "keras:K"'),
-        ("keras:x", 'freeze = \'keras:x\' means nothing.\nExpected: "all", "none", a fraction '
-         '0 … 1, "node:NAME" or "keras:K"'),
-        ("keras:7", "No Keras layer table has entry 7 for cytolens_tiny.\nExpected: "
-         "resnet50 keras:86, mobilenetv2_100 keras:100, densenet169 keras:249, vgg16 keras:13, "
-         "vgg19 keras:17\nWay out: use a fraction or node:NAME."),
-        ("node:finall", "The network has no node or module 'finall' (did you mean 'final'?).\n"
-         "Expected: one of final, stages.0.layers, stages.1, stages.2.layers, stages.3.layers, stages.4, "
-         "stages.5.layers, stages.6.layers, stages.7.layers, stages.8, stages.9.layers, stem"),
+        ("half", f"freeze = 'half' means nothing.\n{FORMS}"),
+        ("keras:x", f"freeze = 'keras:x' means nothing.\n{FORMS}"),
+        (
+            "keras:7",
+            "No Keras layer table has entry 7 for four.\nExpected: resnet50 keras:86, "
+            "mobilenetv2_100 keras:100, densenet169 keras:249, vgg16 keras:13, vgg19 keras:17\n"
+            "Way out: use a fraction or node:NAME.",
+        ),
+        (
+            "node:finall",
+            "The network has no node or module 'finall' (did you mean 'final'?).\n"
+            "Expected: one of block, stem",
+        ),
     ],
-)  # fmt: skip
-def test_freezes_that_mean_nothing(tiny: Weights, freeze: str, said: str) -> None:
+)
+def test_freezes_that_mean_nothing(four: Weights, freeze: str, said: str) -> None:
     with pytest.raises(InputError) as caught:
-        build_backbone(ModelConfig(backbone="cytolens_tiny", freeze=freeze), tiny)
-    assert str(caught.value).startswith(said)
+        build_backbone(ModelConfig(backbone="four", freeze=freeze), four)
+    assert str(caught.value) == said
 
 
 class _Untraceable(nn.Module):
@@ -247,10 +279,11 @@ class _Untraceable(nn.Module):
         return features
 
 
-def test_a_network_that_cannot_be_traced(tiny: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "cytolens.models.network.create_backbone", lambda *_: _Untraceable().eval()
-    )
+def test_a_network_that_cannot_be_traced(
+    random_weights: MakeWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = random_weights("cytolens_tiny", 32)
+    monkeypatch.setattr("cytolens.models.network.create_backbone", lambda *_: _Untraceable().eval())
     whole = build_backbone(ModelConfig(freeze="all"), tiny)
     assert (whole.lower is whole.body, whole.upper, whole.cut) == (True, None, "output")
     none = build_backbone(ModelConfig(freeze="none"), tiny)

@@ -153,5 +153,11 @@ def _assemble(card: BundleCard, state: dict[str, torch.Tensor]) -> Bundle:
     head = create_head(card.feature_shape, len(card.classes), card.model)
     for module, prefix in ((body.net, "net."), (head, "head.")):
         part = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        module.load_state_dict(part, strict=True)
+        try:
+            module.load_state_dict(part, strict=True)
+        except RuntimeError as error:
+            raise InputError(
+                f"The bundle's model does not fit its bundle.json: {error}.",
+                fix="fetch the bundle again; do not use this one.",
+            ) from error
     return Bundle(card, body, head)

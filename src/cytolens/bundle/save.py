@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from cytolens.core.config import to_dict
-from cytolens.core.files import atomic_path, read_json, sha256_file, write_json, writing
+from cytolens.core.files import read_json, sha256_file, write_bytes, write_json, writing
 from cytolens.models.cards import Card
 from cytolens.models.config import ModelConfig
 from cytolens.pixels.config import PixelsConfig
@@ -57,8 +57,7 @@ def save_bundle(folder: Path, card: BundleCard, state: dict[str, torch.Tensor]) 
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with writing(folder, "the bundle"):
-        with atomic_path(folder / MODEL) as temporary:
-            save_file(tensors, temporary)
+        write_bytes(folder / MODEL, save(tensors))
         content = to_dict(card)
         content["sha256"] = sha256_file(folder / MODEL)
         write_json(folder / "bundle.json", content)

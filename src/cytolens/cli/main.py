@@ -58,8 +58,16 @@ def main() -> None:
         err.print(f"cytolens: {error}", markup=False, style="red")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        err.print("Interrupted. The same command goes on where this one stopped.", style="yellow")
+        _say_interrupted()
         sys.exit(INTERRUPTED)
+    except SystemExit as end:  # typer turns an interrupt inside a command into this one
+        if end.code == INTERRUPTED:
+            _say_interrupted()
+        raise
+
+
+def _say_interrupted() -> None:
+    err.print("Interrupted. The same command goes on where this one stopped.", style="yellow")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,9 @@ def predict(
 ) -> None:
     """Predict images; a file that cannot be used is named and does not stop the rest."""
     from cytolens.bundle import load_bundle
-    from cytolens.core.errors import InputError
 
     if format not in ("csv", "json"):
-        raise InputError(f"Unknown format {format!r}.", expected="csv or json")
+        raise typer.BadParameter(f"{format!r} is neither csv nor json.", param_hint="--format")
     files = _files(images)
     loaded = load_bundle(bundle)
     found = []

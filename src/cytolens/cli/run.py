@@ -25,8 +25,7 @@ def run(
 
     chosen = load_recipe(recipe, settings)
     manifest = read_manifest(data)
-    place = target or Path("runs") / f"{chosen.name}-{manifest.name}"
-    folder = run_recipe(chosen, manifest, place, overwrite=overwrite, progress=Bars())
+    folder = run_recipe(chosen, manifest, target, overwrite=overwrite, progress=Bars())
     metrics = read_json(folder / "metrics.json", "metrics file")
     if as_json:
         print_json(metrics)

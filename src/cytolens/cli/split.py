@@ -28,7 +28,9 @@ def split(
     from cytolens.splits.plan import SplitConfig, make_split
 
     if protocol not in ("honest", "published"):
-        raise InputError(f"Unknown protocol {protocol!r}.", expected="honest or published")
+        raise typer.BadParameter(
+            f"{protocol!r} is neither honest nor published.", param_hint="--protocol"
+        )
     content: dict[str, Any] = {"kind": kind}
     for setting in settings:
         assign(content, setting)

@@ -28,6 +28,8 @@ def load_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise InputError(f"There is no recipe at {path}.") from error
+    except OSError as error:
+        raise InputError(f"The recipe at {path} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(
             f"{path} is not TOML: {error}.", expected="a TOML file in UTF-8"

@@ -31,6 +31,7 @@ def writing(path: Path, purpose: str) -> Iterator[None]:
             errno.EACCES: ("permission is denied", "choose a folder that can be written"),
             errno.EPERM: ("permission is denied", "choose a folder that can be written"),
             errno.ENOTDIR: ("a part of the path is a file", "choose another path"),
+            errno.EEXIST: ("a part of the path is a file", "choose another path"),
         }
         if error.errno not in causes:
             raise
@@ -86,6 +87,8 @@ def read_json(path: Path, purpose: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"There is no {purpose} at {path}.") from error
+    except OSError as error:
+        raise InputError(f"The {purpose} at {path} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(
             f"{path} is not a {purpose}: {error}.", expected="JSON in UTF-8"

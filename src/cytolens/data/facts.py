@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cytolens.core.database import connect
 from cytolens.core.errors import InputError
 from cytolens.core.files import cache_dir, writing
 from cytolens.data.manifest import Manifest
@@ -233,8 +234,7 @@ def _usable(path: Path) -> Iterator[None]:
 
 def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(path, timeout=30)
-    database.execute("PRAGMA journal_mode=WAL")
+    database = connect(path)
     with database:
         # One transaction, so that a second process does not drop what the first has just made.
         database.execute("BEGIN IMMEDIATE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,8 @@ def run_demo(
     """
     progress = progress or Silent()
     _check_place(folder, overwrite)
+    if overwrite:  # phantoms of another seed would be in the way
+        shutil.rmtree(folder / "phantoms", ignore_errors=True)
     with progress.task("drawing phantoms", PHANTOMS.images) as step:
         table = write_phantoms(
             replace(PHANTOMS, seed=seed), folder / "phantoms", progress=lambda *_: step()
@@ -112,8 +115,10 @@ def _gap(predictions: dict[str, Predictions], score: str, seed: int) -> dict[str
 
 def _check_place(folder: Path, overwrite: bool) -> None:
     """Refuse a finished demo (unless told) and a folder of something else."""
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file.", fix="choose another --out.")
     known = {"phantoms", "phantoms.partial", "audit.html", "honest", "published", "report.html"}
     names = {path.name.removesuffix(".partial") for path in folder.iterdir()}
     if not names & known:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytolens.core.errors import InputError
+from cytolens.core.errors import CytolensError, InputError
 from cytolens.core.files import lock, read_json, sha256_json, write_json, write_text, writing
 
 _IDENTITY = "identity.json"
@@ -24,30 +24,42 @@ class Workplace:
     def __init__(self, out: Path) -> None:
         self.out = out
         self.path = out.with_name(out.name + ".partial")
+        self._claimed = False
 
     def claim(self, identity: dict[str, Any]) -> None:
         """Start here, or go on with an unfinished run of the same recipe and data.
 
         Raises:
-            InputError: another experiment was cut off here, or the place cannot be written.
+            InputError: another experiment was cut off here, the folder is not ours, or the place
+                cannot be written.
         """
+        known = self.path / _IDENTITY
+        digest = {key: sha256_json(value) for key, value in identity.items()}
         with writing(self.path, "the run"):
             self.path.mkdir(parents=True, exist_ok=True)
-            known = self.path / _IDENTITY
-            digest = {key: sha256_json(value) for key, value in identity.items()}
             if not known.exists():
+                if any(
+                    not inside.name.startswith(f".{_IDENTITY}.") for inside in self.path.iterdir()
+                ):
+                    raise InputError(
+                        f"{self.path} is in the way, and it is not an unfinished run.",
+                        fix="remove or rename it, or choose another --out.",
+                    )
                 write_json(known, digest)
-                return
         before = read_json(known, "run identity")
         if changed := [key for key, value in digest.items() if before.get(key) != value]:
             raise InputError(
                 f"{self.path} holds an unfinished run with another {' and '.join(changed)}.",
                 fix="finish it with its own command, remove that folder, or choose another --out.",
             )
+        self._claimed = True
+        for rest in self.path.rglob(".*.tmp"):  # of a write that was killed
+            rest.unlink()
 
-    def discard(self) -> None:
-        """Remove a workplace in which nothing was begun."""
-        shutil.rmtree(self.path, ignore_errors=True)
+    def discard_unless_begun(self) -> None:
+        """Remove our workplace if no epoch and no fold has been kept in it."""
+        if self._claimed and not (self.path / "folds").exists():
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def fold_path(self, repeat: int, fold: int, suffix: str) -> Path:
         return self.path / "folds" / f"r{repeat}-f{fold}{suffix}"
@@ -61,7 +73,8 @@ class Workplace:
     ) -> None:
         """Keep a finished fold: its predictions in the order of the split's test ids."""
         content = {"history": history, "probabilities": probabilities.tolist()}
-        write_json(self.fold_path(repeat, fold, ".json"), content)
+        with writing(self.path, "the run"):
+            write_json(self.fold_path(repeat, fold, ".json"), content)
 
     def load_fold(
         self, repeat: int, fold: int
@@ -75,14 +88,17 @@ class Workplace:
 
     def write_history(self, lines: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        write_text(self.path / "history.jsonl", text)
+        with writing(self.path, "the run"):
+            write_text(self.path / "history.jsonl", text)
 
     def finish(self) -> Path:
-        """Remove the scaffolding and move the run to its place."""
-        shutil.rmtree(self.path / "folds", ignore_errors=True)
-        (self.path / _IDENTITY).unlink(missing_ok=True)
+        """Move the run to its place, then remove the scaffolding."""
         with writing(self.out, "the run"):
+            if self.out.exists():  # a run that is overwritten, or an empty folder
+                shutil.rmtree(self.out)
             self.path.rename(self.out)
+        shutil.rmtree(self.out / "folds", ignore_errors=True)
+        (self.out / _IDENTITY).unlink(missing_ok=True)
         return self.out
 
 
@@ -90,25 +106,14 @@ class Workplace:
 def workplace(out: Path, *, overwrite: bool = False) -> Iterator[Workplace]:
     """Open the place of a run for one process.
 
+    A run that is overwritten stays until the new one is whole.
+
     Raises:
         InputError: a finished run or something else is there, another process is at work, or the
             place cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not overwrite:
-            what = "a finished run" if (out / "metrics.json").exists() else "something else"
-            raise InputError(
-                f"{out} already holds {what}.",
-                fix="choose another --out, or pass --overwrite.",
-            )
-        if not (out / "metrics.json").exists():
-            raise InputError(
-                f"{out} holds something else than a run; it is not overwritten.",
-                fix="choose another --out.",
-            )
-        shutil.rmtree(out)
-    elif out.exists():
-        out.rmdir()
+    if out.name in ("", ".."):
+        out = out.resolve()
     place = Workplace(out)
     guard = out.with_name(f".{out.name}.lock")
     busy = f"Another process is working on {out}."
@@ -116,6 +121,26 @@ def workplace(out: Path, *, overwrite: bool = False) -> Iterator[Workplace]:
         with writing(out, "the run"):
             stack.enter_context(lock(guard, busy))
         try:
+            _check_free(out, overwrite)
             yield place
+        except CytolensError:
+            place.discard_unless_begun()
+            raise
         finally:
             guard.unlink(missing_ok=True)
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    """Refuse a finished run (unless told), and anything else in any case."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not all((out / name).is_file() for name in ("recipe.toml", "metrics.json")):
+        raise InputError(
+            f"{out} holds something else than a run; it is not overwritten.",
+            fix="choose another --out.",
+        )
+    if not overwrite:
+        raise InputError(
+            f"{out} already holds a finished run.",
+            fix="choose another --out, or pass --overwrite.",
+        )

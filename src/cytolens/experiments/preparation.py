@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,27 +80,27 @@ def _refuse_mixed_groups(manifest: Manifest) -> None:
         )
 
 
-def prepare(manifest: Manifest, recipe: Recipe, place: Path, progress: Progress) -> Prepared:
-    """Scan, expand, split and audit; nothing is written but the expanded images.
+def prepare(
+    manifest: Manifest, facts: Facts, recipe: Recipe, place: Path, progress: Progress
+) -> Prepared:
+    """Expand, split and audit; nothing is written but the expanded images.
 
     Args:
+        manifest: with the recipe's labels (see `relabel`); `facts` are of its images.
         place: folder for the copies of an offline expansion.
 
     Raises:
-        InputError: images that cannot be used, classes that cannot be split, …
+        InputError: classes that cannot be split, …
         LeakError: the honest protocol and a split that leaks.
     """
-    manifest = relabel(manifest, recipe)
-    before = recipe.expand.when == "before_split"
-    with progress.task("looking at the images", len(manifest)) as step:
-        facts = scan_or_fail(manifest, step=step)
-    if before:
+    if recipe.expand.when == "before_split":
         manifest, facts = _expanded(manifest, recipe, place, progress)
     split, units = make_split(manifest, facts, recipe.split, recipe.protocol, recipe.seed)
     if recipe.expand.when == "train":
         originals = manifest
         manifest, facts = _expanded(manifest, recipe, place, progress)
-        split = replace(split, folds=tuple(_with_children(f, manifest) for f in split.folds))
+        copies = manifest.rows[len(originals) :]
+        split = replace(split, folds=tuple(_with_children(f, copies) for f in split.folds))
         units = _inherit(units, originals, manifest)
     report = audit(manifest, facts, {}, split.to_json())
     return Prepared(manifest, facts, split, units, report)
@@ -131,10 +132,10 @@ def _expanded(
         return grown, scan_or_fail(grown, step=step)
 
 
-def _with_children(fold: Fold, manifest: Manifest) -> Fold:
+def _with_children(fold: Fold, copies: Sequence[Row]) -> Fold:
     """Add the augmented copies of a fold's training images to its training part."""
     train = set(fold.train)
-    children = tuple(row.id for row in manifest.rows if row.parent in train)
+    children = tuple(row.id for row in copies if row.parent in train)
     return replace(fold, train=fold.train + children)
 
 

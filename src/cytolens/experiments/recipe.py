@@ -50,7 +50,12 @@ class ExpandConfig:
 
 @dataclass(frozen=True)
 class FeaturesConfig:
-    """The `[features]` table: which engine computes the frozen part, and how precisely."""
+    """The `[features]` table: which engine computes the frozen part, and how precisely.
+
+    Attributes:
+        engine: "auto" is torch on a CUDA device, else OpenVINO; or a registered engine.
+        precision: "bf16" is faster where the processor has it, and changes the features.
+    """
 
     engine: str = "auto"
     precision: Literal["f32", "bf16"] = "f32"
@@ -58,7 +63,12 @@ class FeaturesConfig:
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """The `[evaluation]` table: bootstrap resamples and test-time views (averaged)."""
+    """The `[evaluation]` table.
+
+    Attributes:
+        resamples: bootstrap samples of the intervals; 0 gives none.
+        test_views: fixed views of a test image whose probabilities are averaged.
+    """
 
     resamples: int = 1000
     test_views: tuple[str, ...] = ("identity",)
@@ -70,7 +80,14 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One experiment. Every default is written out in the run's `recipe.toml`."""
+    """One experiment. Every default is written out in the run's `recipe.toml`.
+
+    Attributes:
+        name: of the recipe; the file's name when it is left out.
+        about: one line for a reader.
+        protocol: "honest" refuses leaks; "published" allows them and stamps every number.
+        seed: of all that is drawn: split, views, first weights, order, dropout, bootstrap.
+    """
 
     name: str = "unnamed"
     about: str = ""

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 import cytolens
 from cytolens.bundle.save import BundleCard, attach_metrics, save_bundle
 from cytolens.core.config import to_dict, to_toml
-from cytolens.core.files import write_json, write_text, writing
+from cytolens.core.files import read_json, write_json, write_text, writing
 from cytolens.core.progress import Progress, Silent
+from cytolens.data.facts import Facts, scan_or_fail
 from cytolens.data.manifest import Manifest
 from cytolens.evaluation import Predictions, evaluate, pool
 from cytolens.experiments.environment import Clock, describe
 from cytolens.experiments.folder import Workplace, workplace
 from cytolens.experiments.network import Network, weights_summary
 from cytolens.experiments.predictions_file import write_predictions
-from cytolens.experiments.preparation import Prepared, prepare
+from cytolens.experiments.preparation import Prepared, prepare, relabel
 from cytolens.experiments.recipe import Recipe
 from cytolens.experiments.samples import write_samples
 from cytolens.features.store import Store
@@ -37,12 +38,12 @@ from cytolens.training.losses import check_loss
 def run_recipe(
     recipe: Recipe,
     manifest: Manifest,
-    out: Path,
+    out: Path | None = None,
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Run an experiment and return its folder.
+    """Run an experiment and return its folder, by default `runs/RECIPE-DATA`.
 
     A run that was cut off is resumed by the same call and ends with the same numbers.
 
@@ -53,6 +54,7 @@ def run_recipe(
     """
     progress = progress or Silent()
     clock = Clock()
+    out = out or Path("runs") / f"{recipe.name}-{manifest.name}"
     with workplace(out, overwrite=overwrite) as place:
         experiment = _begin(recipe, manifest, place, progress, clock)
         return experiment.conclude(experiment.run_folds())
@@ -62,21 +64,30 @@ def _begin(
     recipe: Recipe, manifest: Manifest, place: Workplace, progress: Progress, clock: Clock
 ) -> _Experiment:
     """Check everything that can be wrong before anything is computed."""
-    existed = place.path.exists()
-    try:
-        with clock.stage("read and check"):
-            data = prepare(manifest, recipe, place.path / "expanded", progress)
-            check_loss(recipe.training, recipe.model.output, len(data.manifest.classes))
-            network = Network(recipe, len(data.manifest.classes))
-            place.claim({"recipe": to_dict(recipe), "data": list(data.facts.sha256)})
-    except BaseException:
-        if not existed:
-            place.discard()
-        raise
+    with clock.stage("read and check"):
+        manifest = relabel(manifest, recipe)
+        check_loss(recipe.training, recipe.model.output, len(manifest.classes))
+        network = Network(recipe, len(manifest.classes))
+        with progress.task("looking at the images", len(manifest)) as step:
+            facts = scan_or_fail(manifest, step=step)
+        place.claim(_identity(recipe, manifest, facts, network.weights.identity))
+        data = prepare(manifest, facts, recipe, place.path / "expanded", progress)
     for note in (network.weights.note, *data.split.notes):
         if note:
             progress.say(note)
     return _Experiment(recipe, data, network, Store(), place, progress, clock)
+
+
+def _identity(recipe: Recipe, manifest: Manifest, facts: Facts, weights: str) -> dict[str, Any]:
+    """Return what must be the same when a run that was cut off goes on."""
+    images = [
+        [sha, row.id, row.label, row.group, row.dataset, row.magnification, row.parent, row.extra]
+        for row, sha in zip(manifest.rows, facts.sha256, strict=True)
+    ]
+    identity: dict[str, Any] = {"recipe": to_dict(recipe), "data": images, "weights": weights}
+    if recipe.split.kind == "file":
+        identity["split file"] = read_json(Path(recipe.split.file), "split file")
+    return identity
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import os
 import sqlite3
 import time
 import uuid
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cytolens.core.database import connect
 from cytolens.core.errors import InputError
 from cytolens.core.files import cache_dir, writing
 
@@ -80,8 +82,7 @@ class Store:
     def _index(self) -> Iterator[sqlite3.Connection]:
         """Open the index for one transaction; want of space or rights is an `InputError`."""
         try:
-            with closing(sqlite3.connect(self.folder / "index.sqlite", timeout=60)) as database:
-                database.execute("PRAGMA journal_mode=WAL")
+            with closing(connect(self.folder / "index.sqlite")) as database:
                 database.execute("PRAGMA foreign_keys=ON")
                 with database:
                     _create_tables(database)
@@ -266,6 +267,7 @@ class _Segment:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
+        weakref.finalize(self, self._file.close)
         np.lib.format.read_magic(self._file)
         shape, _, self.dtype = np.lib.format.read_array_header_1_0(self._file)
         self.shape: tuple[int, ...] = tuple(shape[1:])

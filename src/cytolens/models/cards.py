@@ -17,11 +17,14 @@ class Card:
     """What must be known to use a weight file.
 
     Attributes:
+        backbone: whose weights they are, as timm names it.
         input_size: height and width in pixels the weights were trained at.
-        mean, std: R, G, B statistics of the input after division by 255.
+        mean, std: R, G, B statistics the input is normalised by, after division by 255.
         batch_norm: "frozen" when the running statistics must not be updated.
         create: arguments of the network's constructor (such as `pad_type = "same"`).
-        sha256: of the weight file; a file that does not match is refused.
+        sha256: of the weight file; a file that does not match is refused ("": not checked).
+        licence: of the weights, as their makers state it.
+        source: where the weights come from, in words.
     """
 
     backbone: str
@@ -35,7 +38,8 @@ class Card:
     source: str = "unknown"
 
 
-def _shipped() -> dict[str, Path]:
+def shipped_cards() -> dict[str, Path]:
+    """Return the cards that ship with the package, by backbone."""
     folder = Path(str(files("cytolens.models"))) / "cards"
     return {path.stem: path for path in sorted(folder.glob("*.json"))}
 
@@ -51,7 +55,7 @@ def read_card(path: Path) -> Card:
 
 def shipped_card(name: str) -> Card | None:
     """Return the card that ships with the package under this backbone name, if there is one."""
-    path = _shipped().get(name)
+    path = shipped_cards().get(name)
     return read_card(path) if path else None
 
 

@@ -20,8 +20,11 @@ class ModelConfig:
             (a module or graph node, itself included) or "keras:K" (the first K Keras layers).
         batch_norm: "auto" follows the weight's card; "frozen" keeps the running statistics;
             "train" updates them above the freezing boundary.
-        head: a registered head; `width`, `dropout` and `noise` are its settings.
+        head: a registered head.
         pool: how the feature map becomes a vector; "none" keeps the map (heads flatten it).
+        width: units of the head's hidden layer, where it has one.
+        dropout: share of values the head drops while training.
+        noise: standard deviation of the head's Gaussian noise, where it has it.
         output: "softmax" over the classes, or one "sigmoid" unit (two classes only).
     """
 

@@ -29,7 +29,7 @@ class PixelsConfig:
     size: int | tuple[int, int] = 0  # 0: the weight card decides; a side; or [height, width]
     fit: Fit = "stretch"  # letterbox keeps the aspect ratio and pads
     border: Border = "reflect"  # of the letterbox; median: the median colour of the rim
-    steps: tuple[StepTable, ...] = ()
+    steps: tuple[StepTable, ...] = ()  # tables of a registered step's name and parameters
 
     def __post_init__(self) -> None:
         sides = self.size if isinstance(self.size, tuple) else (self.size,)
@@ -99,7 +99,7 @@ class AugmentConfig:
     shear: float = 0.0  # a fraction ("stated") or degrees ("keras")
     zoom: float = 0.0  # each axis its own factor from 1-z … 1+z; below 1 enlarges, as in Keras
     horizontal_flip: bool = False  # with probability one half
-    vertical_flip: bool = False
+    vertical_flip: bool = False  # with probability one half
     quarter_turns: bool = False  # 0, 90, 180 or 270°: a cell has no up
     fill: Fill = "reflect"  # what is seen outside the image
     fill_value: int = 0  # grey level of fill = "constant"
@@ -109,7 +109,7 @@ class AugmentConfig:
     hue: float = 0.0  # turn of the colour circle, as a fraction of it
     stain: float = 0.0  # sigma of the HED jitter (Tellez et al. 2018); 0.05 light, 0.2 strong
     noise: float = 0.0  # standard deviation of Gaussian noise, as a fraction of 255
-    semantics: Semantics = "stated"
+    semantics: Semantics = "stated"  # what the geometry means: as stated, or as Keras computes it
 
     def __post_init__(self) -> None:
         stated = self.semantics == "stated"

@@ -30,12 +30,14 @@ class SplitConfig:
 
     Attributes:
         kind: "holdout", "kfold", "lodo" (leave one dataset out), "attribute", or "file".
-        folds, repeats: of the k-fold, and of the honest split by attribute.
-        test: share of the holdout; validation: share of the training part (0: none). Both are
-            met as the nearest 1 / k.
+        folds: of the k-fold, and of the honest split by attribute.
+        repeats: of the k-fold, each with a draw of its own.
+        test: share of the holdout, met as the nearest 1 / k.
+        validation: share of the training part, met as the nearest 1 / k (0: none).
         unit: "auto" keeps groups, duplicates and augmented siblings together under the honest
             protocol and splits by image under the published one; "image" and "group" insist.
-        attribute, test_values: the column and the values whose images are the test part.
+        attribute: the column of the split by attribute.
+        test_values: its values whose images are the test part; empty: the first value.
         file: a split file; relative paths start at the working folder.
     """
 

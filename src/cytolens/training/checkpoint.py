@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from cytolens.core.files import atomic_path, writing
+from cytolens.core.files import write_bytes, writing
 
 
 @dataclass
@@ -28,8 +29,10 @@ class Checkpoint:
         Raises:
             InputError: the disk is full or the folder cannot be written.
         """
-        with writing(path, "a checkpoint"), atomic_path(path) as temporary:
-            torch.save(vars(self), temporary)
+        content = io.BytesIO()  # torch itself reports a full disk as a RuntimeError
+        torch.save(vars(self), content)
+        with writing(path, "a checkpoint"):
+            write_bytes(path, content.getvalue())
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:

@@ -16,11 +16,22 @@ class TrainingConfig:
         regime: how the network is trained; `finetune` minimises the loss over the classes.
         loss: on the output; binary_cross_entropy takes two classes. Mean squared error is
             abualhaija2020's.
-        lr: learning rate of the head; the backbone's is `lr * backbone_lr`.
+        label_smoothing: share of a label's weight that is spread over all classes.
+        optimizer: of the trained part.
+        lr: learning rate of the head.
+        backbone_lr: factor on `lr` for the trained part of the backbone.
+        weight_decay: of the head and of the backbone's weights, not of its biases and norms.
+        momentum: of "sgd"; the other optimisers do not use it.
         schedule: of the learning rate over the epochs; "plateau" halves it after three epochs
-            without a better monitored value; `warmup` counts epochs of linear increase.
+            without a better monitored value, "step" divides it by 10 at half and three quarters.
+        warmup: epochs of linear increase before the schedule.
+        clip: largest norm of the gradient (0: not limited).
+        epochs: at most so many.
+        batch: images an optimiser step.
         patience: epochs without a better monitored value before training stops (0: never).
         monitor: what best weights and early stopping look at, on the validation part.
+        keep: "best" keeps the weights of the epoch with the best monitored value, "last" those of
+            the last epoch.
         views: augmented views an image; epoch e trains on view 1 + (e mod views). 0 trains on
             the image itself; "epochs" is ordinary online augmentation.
         precision: "auto" is bf16 autocast on a GPU that has it when a part of the backbone is
@@ -43,6 +54,7 @@ class TrainingConfig:
     batch: int = 32
     patience: int = 0
     monitor: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
+    keep: Literal["best", "last"] = "best"
     views: int | Literal["epochs"] = 0
     precision: Literal["auto", "f32", "bf16"] = "auto"
 

@@ -100,7 +100,7 @@ class Trainer:
         self.best: State = {}
 
     def fit(self) -> list[dict[str, Any]]:
-        """Train to the end, load the best weights, return the history (a dict an epoch)."""
+        """Train to the end, load the weights to keep, return the history (a dict an epoch)."""
         self._resume()
         saved = time.monotonic()
         while len(self.history) < self.config.epochs and not self._out_of_patience():
@@ -108,7 +108,8 @@ class Trainer:
             if self.checkpoint and time.monotonic() - saved > _SAVE_SECONDS:
                 self._save(self.checkpoint)
                 saved = time.monotonic()
-        self.model.load_state_dict(self.best)
+        if self.config.keep == "best":
+            self.model.load_state_dict(self.best)
         self.model.eval()
         return self.history
 
@@ -166,11 +167,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             scores = self.model(features)
         loss = loss_of(scores, labels, self.config, self.output)
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"The training loss became {loss.item()} in epoch {len(self.history) + 1}.",
-                fix="lower training.lr, or set training.clip = 1.0.",
-            )
+        self._refuse_infinite("training", loss)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         if self.config.clip:
@@ -187,9 +184,17 @@ class Trainer:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     scores = self.model(features)
                 loss = loss_of(scores, labels, self.config, self.output)
+                self._refuse_infinite("validation", loss)
                 total += float(loss) * len(labels)
                 right += correct(scores, labels)
         return total / len(self.data.validation), right / len(self.data.validation)
+
+    def _refuse_infinite(self, part: str, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"The {part} loss became {loss.item()} in epoch {len(self.history) + 1}.",
+                fix="lower training.lr, or set training.clip = 1.0.",
+            )
 
     def _load(
         self, batches: list[NDArray[np.int64]], view: View

@@ -19,13 +19,13 @@ class PhantomConfig:
         InputError: settings that no set can have, all of them at once.
     """
 
-    tissue: str = "pap"  # a name in KINDS
+    tissue: str = "pap"  # a registered kind of tissue
     images: int = 400  # in all
     class_shares: tuple[float, ...] = ()  # relative sizes of the classes; empty: all equal
     size: int = 128  # px, square
-    patients: int = 24
+    patients: int = 24  # at least one a class
     sites: int = 2  # laboratories; each patient belongs to one
-    seed: int = 0
+    seed: int = 0  # of everything that is drawn
     patient_effect: float = 0.5  # 0…1: own stain, focus, light and cell forms of each patient
     site_effect: float = 0.3  # 0…1: the same of each site
     class_separation: float = 1.0  # 0: classes look alike; 1: learnable, overlapping; 2: easy

@@ -15,7 +15,7 @@ from cytolens.pixels.image import Image
 class Sharpen:
     """Unsharp masking: add `amount` times the difference between the image and its blur."""
 
-    amount: float = 1.0
+    amount: float = 1.0  # of the difference; 0 changes nothing
     sigma: float = 1.0  # of the blur, pixels
 
     def __post_init__(self) -> None:

@@ -26,8 +26,8 @@ class HsvSegment:
     hue_low: float = 236.0  # degrees; blue is 240
     hue_high: float = 335.0  # degrees; magenta is 300, red is 360
     saturation: float = 0.22  # least, 0-1
-    pink: float = 262.0  # degrees; from this hue on no red cell is found, so that pale cells
-    pale: float = 0.13  # may stay: the least saturation there, 0-1
+    pink: float = 262.0  # degrees; from this hue on no red cell is found: pale cells may stay
+    pale: float = 0.13  # least from `pink` on, 0-1
     value: float = 0.15  # least, 0-1: black has no hue
     smallest: float = 0.001  # least area of a kept piece, as a part of the image
     hole: float = 0.005  # a hole smaller than this part of the image is filled

@@ -39,8 +39,8 @@ class Macenko:
     light: float = 240.0  # transmitted light intensity, grey levels
     beta: float = 0.15  # optical density (natural logarithm) below which a pixel is background
     alpha: float = 1.0  # percentile taken as the extreme angle
-    haematoxylin: tuple[float, float, float] = (0.5626, 0.7201, 0.4062)
-    eosin: tuple[float, float, float] = (0.2159, 0.8012, 0.5581)
+    haematoxylin: tuple[float, float, float] = (0.5626, 0.7201, 0.4062)  # target: R, G, B density
+    eosin: tuple[float, float, float] = (0.2159, 0.8012, 0.5581)  # target: R, G, B density
     maxima: tuple[float, float] = (1.9705, 1.0308)  # target of the robust maxima
 
     def __post_init__(self) -> None:

@@ -24,8 +24,8 @@ class Reinhard:
     A channel without spread is only shifted; a blank image is returned unchanged.
     """
 
-    mean: tuple[float, float, float] = (59.2, 40.3, -26.9)  # L*, a*, b*
-    std: tuple[float, float, float] = (12.6, 9.0, 8.7)
+    mean: tuple[float, float, float] = (59.2, 40.3, -26.9)  # target of L*, a*, b*
+    std: tuple[float, float, float] = (12.6, 9.0, 8.7)  # target of L*, a*, b*
 
     def __post_init__(self) -> None:
         rules = [between("mean of L", self.mean[0], 0, 100)]

@@ -1,0 +1,374 @@
+"""Write the generated tables of the documentation, or check that they are up to date.
+
+    python scripts/write_reference.py            writes them
+    python scripts/write_reference.py --check    exits 1 and names the stale pages
+
+A page holds `<!-- generated: NAME -->` … `<!-- /generated -->`; what stands between is replaced by
+the table NAME, which is made from registries, dataclasses, the catalog and the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import re
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+import typer
+
+from cytolens.cli.main import app
+from cytolens.core.config import load_toml
+from cytolens.data.catalog import CATALOG, Dataset
+from cytolens.data.loading import IMAGE_SUFFIXES
+from cytolens.data.phantom import KINDS, PhantomConfig
+from cytolens.data.reading import MAX_PIXELS, MIN_SIDE
+from cytolens.evaluation.metrics import OVERALL, PER_CLASS
+from cytolens.experiments.recipe import Recipe, shipped_recipes
+from cytolens.features.engines import ENGINES
+from cytolens.models.backbones import PAPER_BACKBONES
+from cytolens.models.cards import Card, read_card, shipped_cards
+from cytolens.models.freezing import KERAS_CONVOLUTIONS
+from cytolens.models.heads import HEADS
+from cytolens.pixels.steps import STEPS
+from cytolens.pixels.views import TEST_VIEWS
+from cytolens.report.views.names import OVERALL as WORDS
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- /generated -->)", re.S)
+
+
+# ---- text -------------------------------------------------------------------------------------
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table; cells may hold `|`."""
+    names = list(header)
+    lines = [names, ["---"] * len(names), *(list(row) for row in rows)]
+    return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Escape what Markdown would take for layout, outside of code."""
+    parts = text.replace("|", r"\|").replace("\n", " ").split("`")
+    return "`".join(p if i % 2 else p.replace("*", r"\*") for i, p in enumerate(parts))
+
+
+def summary(thing: Any) -> str:
+    """Return the first paragraph of a docstring as one line."""
+    text = inspect.getdoc(thing)
+    assert text, f"{thing} has no docstring"
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+# ---- fields of the dataclasses ----------------------------------------------------------------
+
+
+def meanings(cls: type[Any]) -> dict[str, str]:
+    """Return what each field means: from the docstring's attributes, else the comment beside it."""
+    found = dict(_attributes(inspect.getdoc(cls) or ""))
+    source = textwrap.dedent(inspect.getsource(cls))
+    lines = source.splitlines()
+    [definition] = ast.parse(source).body
+    assert isinstance(definition, ast.ClassDef)
+    for node in definition.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            rest = lines[(node.end_lineno or node.lineno) - 1].encode()[node.end_col_offset :]
+            comment = rest.decode().strip().removeprefix("#").strip()
+            if comment:
+                found.setdefault(node.target.id, comment)
+    return found
+
+
+def _attributes(doc: str) -> Iterator[tuple[str, str]]:
+    section = re.search(r"^Attributes:\n((?:[ ]+.*\n?|\n)+)", doc, re.M)
+    if section is None:
+        return
+    entry = re.compile(r"^    ([\w, ]+): (.+(?:\n {6,}.+)*)", re.M)
+    for match in entry.finditer(section[1]):
+        for name in match[1].split(","):
+            yield name.strip(), " ".join(match[2].split())
+
+
+def kind(hint: Any) -> str:
+    """Return a type in plain words; choices are listed."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return ", ".join(code(toml(value)) for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(kind(a) for a in arguments if a is not type(None))
+    if origin is tuple:
+        fixed = [a for a in arguments if a is not Ellipsis]
+        count = f"{len(fixed)} " if Ellipsis not in arguments else ""
+        return f"list of {count}{kind(fixed[0])}s"
+    if origin is dict:
+        return f"table of {kind(arguments[1])}s" if arguments[1] in (str, int) else "table"
+    if hint is Any:
+        return "anything"
+    return {int: "whole number", float: "number", str: "text", bool: "true or false"}[hint]
+
+
+def toml(value: Any) -> str:
+    """Return a value as TOML writes it, on one line."""
+    if isinstance(value, dict):
+        return "{}" if not value else "{…}"
+    plain = list(value) if isinstance(value, tuple) else value
+    text = tomli_w.dumps({"v": plain}, multiline_strings=False).partition("=")[2]
+    return " ".join(text.split()).replace("[ ", "[").replace(", ]", "]")
+
+
+def default(field: dataclasses.Field[Any]) -> str:
+    if field.default is not dataclasses.MISSING:
+        return code(toml(field.default))
+    if field.default_factory is not dataclasses.MISSING:
+        return code(toml(field.default_factory()))
+    return "required"
+
+
+def fields(cls: type[Any]) -> str:
+    """Return a table of the keys of a dataclass; nested dataclasses are left out.
+
+    Every key must say what it means.
+    """
+    hints, meaning = typing.get_type_hints(cls), meanings(cls)
+    own = [f for f in dataclasses.fields(cls) if not dataclasses.is_dataclass(hints[f.name])]
+    silent = [f.name for f in own if f.name not in meaning]
+    assert not silent, f"{cls.__name__} does not say what {', '.join(silent)} means"
+    rows = [
+        (code(f.name), kind(hints[f.name]), default(f), meaning[f.name].rstrip(".")) for f in own
+    ]
+    return table(("key", "type", "default", "meaning"), rows)
+
+
+# ---- the tables -------------------------------------------------------------------------------
+
+
+def recipe() -> str:
+    parts = ["### Top of the file", fields(Recipe)]
+    hints = typing.get_type_hints(Recipe)
+    for field in dataclasses.fields(Recipe):
+        cls = hints[field.name]
+        if dataclasses.is_dataclass(cls):
+            parts += [f"### `[{field.name}]`", fields(typing.cast(type[Any], cls))]
+    return "\n\n".join(parts)
+
+
+def steps() -> str:
+    parts = []
+    for name in STEPS:
+        parts += [f"### `{name}`", summary(STEPS.get(name)), fields(STEPS.get(name))]
+    return "\n\n".join(parts)
+
+
+def commands() -> str:
+    return "\n\n".join(_command(typer.main.get_command(app), "cytolens"))
+
+
+def _command(command: Any, name: str) -> Iterator[str]:
+    if inner := getattr(command, "commands", None):
+        for word in inner:
+            yield from _command(inner[word], f"{name} {word}")
+        return
+    arguments = [p for p in command.params if not p.opts[0].startswith("-")]
+    usage = [name, *(_placeholder(p) for p in arguments), "[OPTIONS]"]
+    yield f"### `{name}`\n\n{' '.join(command.help.split())}\n\n```text\n{' '.join(usage)}\n```"
+    rows = [
+        (code(p.opts[0] if p.opts[0].startswith("-") else _placeholder(p)), _usual(p), p.help)
+        for p in command.params
+        if p.name != "help"
+    ]
+    yield table(("argument or option", "default", "meaning"), rows)
+
+
+def _placeholder(parameter: Any) -> str:
+    word = parameter.name.upper() + (" …" if parameter.nargs == -1 else "")
+    return word if parameter.required else f"[{word}]"
+
+
+def _usual(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    value = parameter.default
+    if isinstance(value, bool) or value is None or value == []:
+        return ""
+    return code(str(value))
+
+
+def catalog() -> str:
+    rows = []
+    for name in CATALOG:
+        known = CATALOG.get(name)
+        images = f"{sum(known.counts.values()):,}" if known.counts else "any"
+        classes = str(len(known.classes)) if known.classes else "any"
+        link = f"[`{name}`](#{name})"
+        rows.append((link, known.title, images, classes, known.licence))
+    parts = [table(("name", "set", "images", "classes", "licence"), rows)]
+    for name in CATALOG:
+        parts += _dataset(CATALOG.get(name))
+    return "\n\n".join(parts)
+
+
+def _dataset(known: Dataset) -> Iterator[str]:
+    yield f"### {known.name}\n\n{known.title}."
+    facts = [
+        ("how to get it", known.obtain),
+        ("published tree", code(known.tree)),
+        ("group", known.group + (f" ({known.groups} groups)" if known.groups else "")),
+        ("masks", "converted on import" if known.mask_of else "none, or as the manifest says"),
+        ("licence", known.licence),
+        ("cite", known.citation or "—"),
+    ]
+    yield "\n".join(f"- **{what}**: {text}" for what, text in facts)
+    rows = []
+    for variant in known.variants:
+        counts = ", ".join(f"{label} {n:,}" for label, n in variant.counts.items())
+        rows.append((code(variant.name), variant.what, counts or "as they stand"))
+    yield table(("variant", "what it is", "published images a class"), rows)
+    if known.notes:
+        yield "\n".join(f"- {note}" for note in known.notes)
+
+
+def metrics() -> str:
+    return table(
+        ("key", "name", "in words", "better"),
+        (
+            (
+                code(name),
+                WORDS[name].title,
+                WORDS[name].words,
+                "higher" if WORDS[name].more_is_better else "lower",
+            )
+            for name in OVERALL
+        ),
+    )
+
+
+def backbones() -> str:
+    rows = ((code(paper), code(timm)) for paper, timm in PAPER_BACKBONES.items())
+    return table(("name in the papers", "name in timm"), rows)
+
+
+def keras() -> str:
+    rows = (
+        (code(backbone), code(f"keras:{k}"), str(count))
+        for (backbone, k), count in KERAS_CONVOLUTIONS.items()
+    )
+    return table(("backbone", "`model.freeze`", "convolutions frozen"), rows)
+
+
+def cards() -> str:
+    rows = []
+    for name, path in shipped_cards().items():
+        card = read_card(path)
+        size = " × ".join(map(str, card.input_size))
+        rows.append((code(name), size, card.batch_norm, card.licence, card.source))
+    return table(("backbone", "input", "batch norm", "licence", "source"), rows)
+
+
+def tissues() -> str:
+    rows = []
+    for name in KINDS:
+        one = KINDS.get(name)
+        features = ", ".join(one.features)
+        rows.append((code(name), one.title, ", ".join(one.classes), features))
+    return table(("tissue", "what it imitates", "classes", "features that tell them"), rows)
+
+
+def recipes() -> str:
+    rows = (
+        (code(name), str(load_toml(path).get("about", "")))
+        for name, path in shipped_recipes().items()
+    )
+    return table(("recipe", "what it is"), rows)
+
+
+def named(registry: Any, what: str) -> str:
+    """Return a table of a registry whose things have docstrings."""
+    rows = ((code(name), summary(registry.get(name))) for name in registry)
+    return table((what, "what it does"), rows)
+
+
+def limits() -> str:
+    rows = [
+        ("file endings looked for in folders", ", ".join(code(s) for s in sorted(IMAGE_SUFFIXES))),
+        ("smallest side", f"{MIN_SIDE} pixels"),
+        ("most pixels", f"{MAX_PIXELS:,}"),
+    ]
+    return table(("limit", "value"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "recipe": recipe,
+    "recipes": recipes,
+    "cli": commands,
+    "datasets": catalog,
+    "metrics": metrics,
+    "per-class": lambda: ", ".join(code(name) for name in PER_CLASS) + ".",
+    "heads": lambda: named(HEADS, "head"),
+    "engines": lambda: named(ENGINES, "engine"),
+    "test-views": lambda: ", ".join(code(name) for name in TEST_VIEWS) + ".",
+    "steps": steps,
+    "backbones": backbones,
+    "keras": keras,
+    "cards": cards,
+    "card": lambda: fields(Card),
+    "tissues": tissues,
+    "phantom": lambda: fields(PhantomConfig),
+    "limits": limits,
+}
+
+
+# ---- the pages --------------------------------------------------------------------------------
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def filled(text: str, where: Path, used: set[str]) -> str:
+    """Return a page with its generated blocks made anew."""
+
+    def fill(match: re.Match[str]) -> str:
+        name = match[2]
+        assert name in TABLES, f"{where} asks for an unknown table {name!r}"
+        used.add(name)
+        return f"{match[1]}\n{TABLES[name]()}\n\n{match[3]}"
+
+    return BLOCK.sub(fill, text)
+
+
+def main() -> int:
+    """Write or check all pages; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
+    check = parser.parse_args().check
+    stale, used = [], set[str]()
+    for page in pages():
+        before = page.read_text(encoding="utf-8")
+        after = filled(before, page, used)
+        if after != before:
+            stale.append(page.relative_to(ROOT).as_posix())
+            if not check:
+                page.write_text(after, encoding="utf-8")
+    unused = sorted(set(TABLES) - used)
+    for name in unused:
+        sys.stderr.write(f"no page shows the table {name!r}\n")
+    for name in stale:
+        sys.stderr.write(f"{name} {'is stale: run `make docs`' if check else 'written'}\n")
+    return 1 if unused or (check and stale) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
