@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "load_bundle", "run"]
 __version__ = "0.1.0"
+
+# OpenMP threads of torch that wait must sleep, not spin: beside other work, two spinning threads
+# train a small network many times slower than one. Read once, when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def run(

@@ -81,6 +81,18 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("docs-cache")
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """On busy cores, two threads wait for each other in every step of so small a network."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_what_a_page_shows_runs(
     name: str, shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -90,8 +90,10 @@ def _openvino() -> Check:
 
 
 def _device() -> Check:
-    import torch
-
+    try:
+        import torch
+    except ImportError as error:
+        return Check("device", "missing", str(error), "run `make setup`.")
     if torch.cuda.is_available():
         return Check("device", "ok", torch.cuda.get_device_name(0))
     return Check("device", "note", "no GPU: frozen parts run in OpenVINO on the CPU")
@@ -102,12 +104,14 @@ def _weights() -> Check:
 
     try:
         found = resolve_weights("mobilenetv2_100", "imagenet")
+    except ImportError as error:
+        return Check("ImageNet weights", "missing", str(error), "run `make setup`.")
     except InputError as error:
         advice = "set CYTOLENS_WEIGHTS to a folder with mobilenetv2_100.safetensors; until then "
         return Check(
             "ImageNet weights",
             "note",
-            "; ".join(error.rows),
+            "; ".join(error.rows or (error.what,)),
             advice + 'weights = "auto" uses the small backbone that ships with the package.',
         )
     assert found.path is not None

@@ -80,6 +80,12 @@ def make_split(
     """
     links = find_links(manifest, facts)
     honest = find_units(manifest, links)
+    if config.unit == "group" and not manifest.has_groups:
+        raise InputError(
+            f'split.unit = "group", but {manifest.name} has no groups.',
+            expected="a `group` column with a value in each row",
+            fix='name the patients or slides, or set split.unit = "auto".',
+        )
     if config.kind == "file":
         split = replace(read_split(Path(config.file), manifest), protocol=protocol, leaks=())
     else:
@@ -149,8 +155,19 @@ class _Cutter:
         yield from (rows[test] for test in parts)
 
     def part(self, rows: Rows, share: float, *names: str | int) -> Rows:
-        """Return about `share` of the rows (the nearest 1 / k)."""
-        return next(self.kfold(rows, max(2, round(1 / share)), *names))
+        """Return about `share` of the rows (the nearest 1 / k).
+
+        Of the k parts, one that leaves every class something outside it, and of these the one
+        nearest in size: with few large units the parts differ much.
+        """
+        wanted = len(rows) * share
+        present = len(np.unique(self.manifest.labels[rows]))
+
+        def cost(part: Rows) -> tuple[int, float]:
+            rest = self.manifest.labels[np.setdiff1d(rows, part)]
+            return present - len(np.unique(rest)), abs(len(part) - wanted)
+
+        return min(self.kfold(rows, max(2, round(1 / share)), *names), key=cost)
 
     def fold(self, fold: int, repeat: int, train: Rows, test: Rows) -> Fold:
         """Take the validation part out of the training rows and name all three by id."""
@@ -197,7 +214,13 @@ def _leave_one_dataset_out(manifest: Manifest, cutter: _Cutter, notes: list[str]
     for number, name in enumerate(names):
         test, train = np.flatnonzero(source == name), np.flatnonzero(source != name)
         # A unit that reaches over both datasets belongs to the test side.
-        train = train[~np.isin(cutter.units.of_row[train], cutter.units.of_row[test])]
+        across = np.isin(cutter.units.of_row[train], cutter.units.of_row[test])
+        if across.any():
+            notes.append(
+                f"fold {number} ({name}): {int(across.sum())} training images left out, their "
+                f"{cutter.units.kind} stands in {name} too"
+            )
+        train = train[~across]
         shared = set(manifest.labels[test]) & set(manifest.labels[train])
         if len(shared) < 2:
             raise InputError(
@@ -240,6 +263,12 @@ def _by_attribute(
         raise InputError(
             f"No image has {config.attribute} = {', '.join(unknown)}.",
             expected=f"values among {', '.join(present)}",
+        )
+    if set(wanted) == set(present):
+        raise InputError(
+            f"Every image has one of the test values of {config.attribute}: nothing is left to "
+            "train on.",
+            expected=f"some of {', '.join(present)} outside split.test_values",
         )
     chosen = np.isin(np.array(values), list(wanted))
     rows = np.arange(len(manifest), dtype=np.int64)
