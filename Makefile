@@ -17,7 +17,7 @@ $(READY): requirements.txt pyproject.toml
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/cytolens demo --out demo
+	$(BIN)/cytolens demo --out demo --overwrite
 
 test: $(READY)
 	$(BIN)/python -m pytest

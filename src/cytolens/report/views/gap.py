@@ -91,8 +91,11 @@ def _points(share: float) -> str:
 def _meaning(difference: Score) -> str:
     value, low, high = bounds(difference)
     if value is None or low is None or high is None:
-        return "Both numbers come from the same images and the same recipe."
-    same = "Same images and same recipe; what differs is what may stand on both sides of the split."
+        return "Both numbers come from the same images and the same network."
+    same = (
+        "Same images, network and schedule; what differs is when images are augmented and what "
+        "may stand on both sides of the split."
+    )
     if low > 0:
         return f"{same} The gap is not skill on new patients: it is what leakage adds."
     if high < 0:
