@@ -87,7 +87,9 @@ def run_demo(
         shutil.rmtree(folder / "phantoms", ignore_errors=True)
     with progress.task("drawing phantoms", PHANTOMS.images) as step:
         table = write_phantoms(
-            replace(PHANTOMS, seed=FIRST_SEED + seed), folder / "phantoms", progress=lambda *_: step()
+            replace(PHANTOMS, seed=FIRST_SEED + seed),
+            folder / "phantoms",
+            progress=lambda *_: step(),
         )
     manifest = read_manifest(table)
     with writing(folder, "the demo"):
