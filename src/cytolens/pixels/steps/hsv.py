@@ -18,8 +18,8 @@ Mask = npt.NDArray[np.uint8]
 class HsvSegment:
     """Segment by thresholds in HSV, as the segmented twins of the Taleghani ALL set were made.
 
-    The set's authors (Ghaderzadeh et al. 2022) do not print their thresholds. The defaults were
-    chosen by eye on that set: purple nuclei and cells stay, red cells, plasma and the burned-in
+    murtoza, which used those twins, prints no thresholds. The defaults were chosen by eye on that
+    set: purple nuclei and cells stay, red cells, plasma and the burned-in
     scale bars (black, white, red) go. Small holes are filled, specks are dropped.
     """
 
