@@ -144,8 +144,9 @@ def _claims(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("width", "height", "size"),
-    [(20000, 20000, "over 178,956,970"), (10001, 10000, "10001 x 10000")],
+    [(20000, 20000, "over 89,000,000"), (10001, 10000, "10001 x 10000")],
 )
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_decompression_bomb_is_never_decoded(width: int, height: int, size: str) -> None:
     content = _claims(width, height)
     tracemalloc.start()
@@ -155,7 +156,7 @@ def test_a_decompression_bomb_is_never_decoded(width: int, height: int, size: st
     finally:
         tracemalloc.stop()
     assert reason == (
-        f"is too large to decode at once ({size} pixels, limit 100,000,000); cut it to tiles"
+        f"is too large to decode at once ({size} pixels, limit 89,000,000); cut it to tiles"
     )
     assert peak < 2**20  # the header alone
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,40 +12,23 @@ from PIL import Image, UnidentifiedImageError
 
 from cytolens.core.errors import CytolensError
 
-MAX_PIXELS = 100_000_000  # a 10,000 x 10,000 field; larger ones are slides and want tiles
+MAX_PIXELS = 89_000_000  # a 9,400 x 9,400 field, Pillow's own limit; slides want tiles
 MIN_SIDE = 8
 
 
-class _Quiet:
-    """Silence Pillow's warnings while any thread decodes.
-
-    `warnings.catch_warnings` alone is not made for threads: two that overlap would leave the
-    "ignore" of the first on for the rest of the process.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._before = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._before = warnings.catch_warnings()
-                self._before.__enter__()
-                warnings.simplefilter("ignore")
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self._before.__exit__(None, None, None)
-
-
-_QUIET = _Quiet()
-# What Pillow raises on damaged files, found by cutting and flipping their bytes.
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)
+# What Pillow raises on damaged files, found by cutting and flipping their bytes. Its warnings are
+# not silenced (filters are global, and images are read in threads); a program that turns warnings
+# into errors gets the same `ImageProblem`.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    struct.error,
+    Warning,
+)
 
 
 class ImageProblem(CytolensError):
@@ -87,15 +68,12 @@ def decode_image(path: Path, content: bytes) -> NDArray[np.uint8]:
     if not content:
         raise ImageProblem(path, "is empty (0 bytes)")
     try:
-        # Pillow's own bomb warning is silenced too; the limit is ours.
-        with _QUIET, Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content)) as image:
             return _pixels(path, image)
     except UnidentifiedImageError as error:
         raise ImageProblem(path, "is not an image of a known format") from error
-    except Image.DecompressionBombError as error:
-        raise ImageProblem(
-            path, _too_large(f"over {2 * (Image.MAX_IMAGE_PIXELS or 0):,}")
-        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageProblem(path, _too_large(f"over {MAX_PIXELS:,}")) from error
     except _DAMAGE as error:
         raise ImageProblem(path, f"is truncated or damaged ({error})") from error
 
@@ -120,9 +98,10 @@ def _pixels(path: Path, image: Image.Image) -> NDArray[np.uint8]:
     ):
         raise ImageProblem(path, f"has more than 8 bits a channel ({mode}); save it as 8-bit")
     if mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-        if alpha.min() < 255:
+        pixels = np.asarray(image.convert("RGBA"), dtype=np.uint8)
+        if pixels[..., 3].min() < 255:
             raise ImageProblem(path, "has transparent pixels (alpha channel); save it without")
-    elif mode not in ("RGB", "L", "P", "1", "YCbCr"):
+        return np.ascontiguousarray(pixels[..., :3])
+    if mode not in ("RGB", "L", "P", "1", "YCbCr"):
         raise ImageProblem(path, f"has the colour mode {mode}; save it as RGB")
     return np.asarray(image.convert("RGB"), dtype=np.uint8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,15 +19,13 @@ _WORKERS = 2
 def thumbnail(path: Path, side: int = SIDE) -> str | None:
     """Return the picture as a JPEG data URI, at most `side` px a side; None if unreadable."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own bomb warning; the reader's limit is ours
-            with Image.open(path) as image:
-                image.draft("RGB", (side, side))
-                small = image.convert("RGB")
+        with Image.open(path) as image:
+            image.draft("RGB", (side, side))
+            small = image.convert("RGB")
         small.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
         content = io.BytesIO()
         small.save(content, "JPEG", quality=_QUALITY)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, Warning):
         return None
     return data_uri(content.getvalue(), "image/jpeg")
 
