@@ -110,7 +110,7 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, object]:
         slow_seconds, slow_model = plain(setting)
         seconds = [spent for spent, _ in fast]
         difference = max(
-            float((a - b).abs().max())
+            float((a - b).detach().abs().max())
             for a, b in zip(slow_model.parameters(), fast[0][1].parameters(), strict=True)
         )
         middle = statistics.median(seconds)
