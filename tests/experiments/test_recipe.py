@@ -99,3 +99,10 @@ def test_a_runs_recipe_is_the_recipe_with_every_default(tiny_run: Path, tiny: Re
     written = tomllib.loads((tiny_run / "recipe.toml").read_text())
     assert written == to_dict(Recipe()) | written, "every table and key is written out"
     assert set(written["training"]) == set(to_dict(Recipe())["training"])
+
+
+def test_an_expansion_that_never_happens_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text("[expand]\nfactor = 3\n")
+    with pytest.raises(InputError, match='have no effect with when = "never"'):
+        load_recipe(path)

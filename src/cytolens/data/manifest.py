@@ -94,7 +94,8 @@ class Manifest:
         """Harmonise labels by a mapping table; rows whose label maps to "" are left out.
 
         Raises:
-            InputError: a label has no entry in the mapping, or an entry names no label.
+            InputError: a label has no entry in the mapping. Entries
+                that name no label are fine: one mapping may serve several sets.
         """
         present = {row.label for row in self.rows}
         if missing := sorted(present - set(mapping)):

@@ -47,6 +47,13 @@ class ExpandConfig:
     factor: int = 1
     targets: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.when == "never" and (self.factor != 1 or self.targets):
+            raise InputError(
+                'expand.factor and expand.targets have no effect with when = "never".',
+                fix='set expand.when = "train", or remove them.',
+            )
+
 
 @dataclass(frozen=True)
 class FeaturesConfig:
