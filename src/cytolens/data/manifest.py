@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -136,12 +136,3 @@ class Manifest:
 
 def _relative(path: Path, base: Path) -> str:
     return Path(os.path.relpath(path.resolve(), base)).as_posix()
-
-
-def check_rows(
-    rows: Sequence[Row], wrong: Callable[[Row], bool], what: str, *, expected: str, fix: str
-) -> None:
-    """Raise one `InputError` naming all rows for which `wrong` holds."""
-    bad = [f"{row.id} ({row.label})" for row in rows if wrong(row)]
-    if bad:
-        raise InputError(f"{len(bad)} {what}", rows=bad, expected=expected, fix=fix)
