@@ -15,14 +15,14 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from cytolens.core.seeding import rng
-from cytolens.data.facts import scan_or_fail
+from cytolens.data.facts import Facts, scan_or_fail
 from cytolens.data.loading import read_manifest
 from cytolens.data.manifest import Manifest
 from cytolens.data.phantom import PhantomConfig, write_phantoms
@@ -42,6 +42,8 @@ class Setting:
 
     recipe: Recipe
     manifest: Manifest
+    facts: Facts
+    store: Store
     network: Network
     table: FeatureTable
 
@@ -49,8 +51,9 @@ class Setting:
 def plain(setting: Setting) -> tuple[float, Trainable]:
     """The loop of the papers: forward through everything, backward through the head."""
     recipe, labels = setting.recipe, setting.manifest.labels
-    pixels = Network(_with_freeze(recipe, "none"), len(setting.manifest.classes))
-    raw = pixels.table(setting.manifest, scan_or_fail(setting.manifest), setting.table._store)
+    unfrozen = replace(recipe, model=replace(recipe.model, freeze="none"))
+    pixels = Network(unfrozen, len(setting.manifest.classes))
+    raw = pixels.table(setting.manifest, setting.facts, setting.store)
     rows = np.arange(len(setting.manifest))
     raw.prepare(rows.tolist(), [0])
     body = setting.network.backbone.body
@@ -59,7 +62,8 @@ def plain(setting: Setting) -> tuple[float, Trainable]:
     started = time.perf_counter()
     for epoch in range(recipe.training.epochs):
         order = rng(recipe.seed, "order", 0, 0, epoch).permutation(rows)
-        batches = [order[i : i + recipe.training.batch] for i in range(0, len(order), 32)]
+        size = recipe.training.batch
+        batches = [order[i : i + size] for i in range(0, len(order), size)]
         model.train()
         for step, batch in enumerate(batches):
             set_rate(optimizer, recipe.training, epoch + step / len(batches), [])
@@ -85,12 +89,6 @@ def ours(setting: Setting) -> tuple[float, Trainable]:
     return time.perf_counter() - started, model
 
 
-def _with_freeze(recipe: Recipe, freeze: str) -> Recipe:
-    from dataclasses import replace
-
-    return replace(recipe, model=replace(recipe.model, freeze=freeze))
-
-
 def measure(images: int, epochs: int, repeats: int) -> dict[str, object]:
     """Run both ways and return the table."""
     with tempfile.TemporaryDirectory() as folder:
@@ -100,11 +98,12 @@ def measure(images: int, epochs: int, repeats: int) -> dict[str, object]:
         recipe = load_recipe("frozen", settings)
         network = Network(recipe, len(manifest.classes))
         store = Store(Path(folder) / "store")
-        table = network.table(manifest, scan_or_fail(manifest), store)
+        facts = scan_or_fail(manifest)
+        table = network.table(manifest, facts, store)
         started = time.perf_counter()
         table.prepare(list(range(images)), [0])
         extraction = time.perf_counter() - started
-        setting = Setting(recipe, manifest, network, table)
+        setting = Setting(recipe, manifest, facts, store, network, table)
         ours(setting)  # warm-up: torch's optimisers import much on first use
         fast = [ours(setting) for _ in range(repeats)]
         slow_seconds, slow_model = plain(setting)

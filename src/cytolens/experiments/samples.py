@@ -53,7 +53,7 @@ def write_samples(folder: Path, manifest: Manifest, recipe: Recipe, size: tuple[
 def _png(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
     scale = min(1.0, _SIDE / max(image.shape[:2]))
     if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]  # cv2 widens the type
     done, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert done, "OpenCV writes PNG"
     return content.tobytes()

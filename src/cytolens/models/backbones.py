@@ -77,6 +77,7 @@ class Body(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         planes = self.normalise(pixels)
+        # timm's own methods, which torch's Module does not declare: hence the ignores.
         if not self.has_map:
             return self.net.forward_head(self.net.forward_features(planes), pre_logits=True)  # type: ignore[operator,no-any-return]
         features: Tensor = self.net.forward_features(planes)  # type: ignore[operator]
@@ -92,7 +93,7 @@ def _has_map(net: nn.Module, size: tuple[int, int]) -> bool:
     device = next(net.parameters()).device
     with torch.inference_mode():
         net.eval()
-        out = net.forward_features(torch.zeros(1, 3, *size, device=device))  # type: ignore[operator]
+        out = net.forward_features(torch.zeros(1, 3, *size, device=device))  # type: ignore[operator]  # as above
     return bool(out.ndim == 4 and out.shape[1] == net.num_features)
 
 

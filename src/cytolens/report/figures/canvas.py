@@ -117,7 +117,7 @@ def save(figure: Figure, folder: Path, name: str, *, leaks: bool) -> str:
     if layout := figure.get_layout_engine():
         layout.execute(figure)
         figure.set_layout_engine("none")
-    # the canvases' own methods: `savefig` would draw everything twice each time
+    # the canvases' own methods, which matplotlib leaves unannotated: `savefig` would draw twice
     png, svg = io.BytesIO(), io.StringIO()
     FigureCanvasAgg(figure).print_png(png, pil_kwargs={"compress_level": 2})  # type: ignore[no-untyped-call]
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
