@@ -24,6 +24,7 @@ FILES = {
     "manifest.csv",
     "audit.json",
     "split.json",
+    "folds.json",
     "history.jsonl",
     "predictions.parquet",
     "metrics.json",

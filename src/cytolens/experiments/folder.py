@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cytolens.core.errors import CytolensError, InputError
 from cytolens.core.files import lock, read_json, sha256_json, write_json, write_text, writing
+from cytolens.experiments.learning.learned import Learned
 
 _IDENTITY = "identity.json"
 
@@ -64,27 +64,24 @@ class Workplace:
     def fold_path(self, repeat: int, fold: int, suffix: str) -> Path:
         return self.path / "folds" / f"r{repeat}-f{fold}{suffix}"
 
-    def save_fold(
-        self,
-        repeat: int,
-        fold: int,
-        probabilities: NDArray[np.float64],
-        history: list[dict[str, Any]],
-    ) -> None:
-        """Keep a finished fold: its predictions in the order of the split's test ids."""
-        content = {"history": history, "probabilities": probabilities.tolist()}
+    def save_fold(self, repeat: int, fold: int, learned: Learned) -> None:
+        """Keep a finished fold: its predictions are in the order of the split's test ids."""
+        content = {
+            "history": learned.history,
+            "facts": learned.facts,
+            "probabilities": learned.probabilities.tolist(),
+        }
         with writing(self.path, "the run"):
             write_json(self.fold_path(repeat, fold, ".json"), content)
 
-    def load_fold(
-        self, repeat: int, fold: int
-    ) -> tuple[NDArray[np.float64], list[dict[str, Any]]] | None:
+    def load_fold(self, repeat: int, fold: int) -> Learned | None:
         """Return a fold that was finished before, or None."""
         path = self.fold_path(repeat, fold, ".json")
         if not path.exists():
             return None
         content = read_json(path, "finished fold")
-        return np.array(content["probabilities"], dtype=np.float64), content["history"]
+        probabilities = np.array(content["probabilities"], dtype=np.float64)
+        return Learned(probabilities, content["history"], content["facts"])
 
     def write_history(self, lines: list[dict[str, Any]]) -> None:
         text = "".join(json.dumps(line) + "\n" for line in lines)

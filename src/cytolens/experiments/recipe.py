@@ -11,10 +11,13 @@ from typing import Any, Literal
 from cytolens.core.config import assign, from_dict, load_toml
 from cytolens.core.errors import InputError
 from cytolens.core.registry import did_you_mean
+from cytolens.models.classical.config import ClassifierConfig
 from cytolens.models.config import ModelConfig
 from cytolens.pixels.config import AugmentConfig, PixelsConfig
 from cytolens.splits.plan import SplitConfig
 from cytolens.training.config import TrainingConfig
+from cytolens.training.contrastive.config import ContrastiveConfig
+from cytolens.training.cost.config import CostConfig
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,10 @@ class Recipe:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    cost: CostConfig = field(default_factory=CostConfig)
+    contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
@@ -115,6 +121,12 @@ class Recipe:
             raise InputError(
                 "Augmenting before the split puts copies of one image on both sides.",
                 expected='expand.when = "train" under the honest protocol',
+                fix='or set protocol = "published": every number then carries the stamp "leaks".',
+            )
+        if self.training.choose_on == "test" and self.protocol == "honest":
+            raise InputError(
+                "training.choose_on = 'test' chooses the epoch by the test part.",
+                expected="choose_on = 'validation' under the honest protocol",
                 fix='or set protocol = "published": every number then carries the stamp "leaks".',
             )
         if self.seed < 0:

@@ -13,7 +13,10 @@ class TrainingConfig:
     """The `[training]` table of a recipe.
 
     Attributes:
-        regime: how the network is trained; `finetune` minimises the loss over the classes.
+        regime: how the network is trained. "finetune" minimises the loss over the classes;
+            "cost_sensitive" the same with the class weights and the cost matrix of `[cost]`;
+            "contrastive" trains the encoder as `[contrastive]` says, freezes it, and then trains
+            the classifier on it (contrastive2023).
         loss: on the output; binary_cross_entropy takes two classes. Mean squared error is
             abualhaija2020's.
         label_smoothing: share of a label's weight that is spread over all classes.
@@ -30,6 +33,8 @@ class TrainingConfig:
         batch: images an optimiser step.
         patience: epochs without a better monitored value before training stops (0: never).
         monitor: what best weights and early stopping look at, on the validation part.
+        choose_on: the part that `monitor` is computed on; "test" is the mistake of choosing by the
+            test part, allowed under the published protocol alone.
         keep: "best" keeps the weights of the epoch with the best monitored value, "last" those of
             the last epoch.
         views: augmented views an image; epoch e trains on view 1 + (e mod views). 0 trains on
@@ -39,7 +44,7 @@ class TrainingConfig:
             MobileNetV2 and slowed down training its upper two thirds.
     """
 
-    regime: Literal["finetune"] = "finetune"
+    regime: Literal["finetune", "cost_sensitive", "contrastive"] = "finetune"
     loss: Literal["cross_entropy", "binary_cross_entropy", "mse"] = "cross_entropy"
     label_smoothing: float = 0.0
     optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
@@ -54,6 +59,7 @@ class TrainingConfig:
     batch: int = 32
     patience: int = 0
     monitor: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
+    choose_on: Literal["validation", "test"] = "validation"
     keep: Literal["best", "last"] = "best"
     views: int | Literal["epochs"] = 0
     precision: Literal["auto", "f32", "bf16"] = "auto"

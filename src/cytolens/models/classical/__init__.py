@@ -1,0 +1,1 @@
+"""Classical classifiers on deep, handcrafted or no features: the baselines."""

@@ -1,0 +1,1 @@
+"""The contrastive regime: losses over pairs, batches that have them, and the frozen encoder."""

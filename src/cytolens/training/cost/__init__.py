@@ -1,0 +1,1 @@
+"""The cost-sensitive regime: class weights and what a wrong decision costs."""
