@@ -14,6 +14,7 @@ from cytolens.models.backbones import Body, create_backbone
 from cytolens.models.config import ModelConfig
 from cytolens.models.cut import INPUT, halve, operations, trace
 from cytolens.models.freezing import boundary
+from cytolens.models.fusing import fuse
 from cytolens.models.heads import create_head
 from cytolens.models.weights import Weights
 
@@ -132,6 +133,8 @@ def build_trainable(
     upper = made.upper if made else None
     if upper is not None:
         upper.eval()
+        if keep:
+            fuse(upper)
         with torch.inference_mode():
             first = torch.zeros(1, *shape)
             shape = tuple(upper(first).shape[1:])

@@ -34,8 +34,8 @@ def create_optimizer(model: Trainable, config: TrainingConfig) -> optim.Optimize
     if config.optimizer == "rmsprop":
         return optim.RMSprop(groups, lr=config.lr)
     if config.optimizer == "adamw":
-        return optim.AdamW(groups, lr=config.lr)
-    return optim.Adam(groups, lr=config.lr)
+        return optim.AdamW(groups, lr=config.lr, fused=True)
+    return optim.Adam(groups, lr=config.lr, fused=True)
 
 
 def set_rate(
