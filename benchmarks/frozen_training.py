@@ -32,7 +32,7 @@ from cytolens.features.store import Store
 from cytolens.features.table import FeatureTable
 from cytolens.models.network import Trainable
 from cytolens.training.loop import FoldData, Trainer
-from cytolens.training.losses import loss_of
+from cytolens.training.losses import Loss
 from cytolens.training.optimisers import create_optimizer, set_rate
 
 
@@ -59,6 +59,7 @@ def plain(setting: Setting) -> tuple[float, Trainable]:
     body = setting.network.backbone.body
     model, _ = setting.network.trainable(setting.table.shape, 0, 0)
     optimizer = create_optimizer(model, recipe.training)
+    loss_of = Loss(recipe.training, recipe.model.output)
     started = time.perf_counter()
     for epoch in range(recipe.training.epochs):
         order = rng(recipe.seed, "order", 0, 0, epoch).permutation(rows)
@@ -71,7 +72,7 @@ def plain(setting: Setting) -> tuple[float, Trainable]:
                 features = body(torch.from_numpy(raw.gather(batch, 0)))
             scores = model(features)
             target = torch.from_numpy(labels[batch])
-            loss = loss_of(scores, target, recipe.training, recipe.model.output)
+            loss = loss_of(scores, target)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -83,7 +84,8 @@ def ours(setting: Setting) -> tuple[float, Trainable]:
     model, _ = setting.network.trainable(setting.table.shape, 0, 0)
     rows = np.arange(len(setting.manifest))
     data = FoldData(setting.table, setting.manifest.labels, rows, rows[:0], (0, 0))
-    trainer = Trainer(model, data, setting.recipe.training, setting.recipe.model.output, 0)
+    training = setting.recipe.training
+    trainer = Trainer(model, data, training, Loss(training, setting.recipe.model.output), 0)
     started = time.perf_counter()
     trainer.fit()
     return time.perf_counter() - started, model

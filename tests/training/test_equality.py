@@ -19,6 +19,7 @@ from cytolens.models.weights import Weights
 from cytolens.pixels import PixelsConfig, preprocess, view
 from cytolens.training.config import TrainingConfig
 from cytolens.training.loop import FoldData, Trainer
+from cytolens.training.losses import Loss
 
 MakeRun = Callable[..., tuple[Trainable, FeatureTable]]
 KEY, SEED, BATCH, EPOCHS, RATE = (0, 1), 4, 8, 2, 0.05
@@ -99,7 +100,7 @@ def test_training_with_the_store_is_plain_training(
         optimizer="sgd", lr=RATE, momentum=0.9, epochs=EPOCHS, batch=BATCH, views=2, precision="f32"
     )
     data = FoldData(table, LABELS, TRAIN, np.array([], np.int64), KEY)
-    Trainer(model, data, training, "softmax", SEED).fit()
+    Trainer(model, data, training, Loss(training, "softmax"), SEED).fit()
     assert table.computed == 2 * 27
 
     plain = {f"upper.{k}": v for k, v in body.state_dict().items()}

@@ -16,9 +16,11 @@ from cytolens.models.config import ModelConfig
 from cytolens.models.heads import probabilities
 from cytolens.models.network import Trainable
 from cytolens.training import loop as loop_module
+from cytolens.training.batches import cut
 from cytolens.training.checkpoint import read_checkpoint
 from cytolens.training.config import TrainingConfig
-from cytolens.training.loop import FoldData, Trainer, _batches, predict
+from cytolens.training.loop import FoldData, Trainer, predict
+from cytolens.training.losses import Loss
 
 MakeRun = Callable[..., tuple[Trainable, FeatureTable]]
 LABELS = np.arange(27, dtype=np.int64) % 3
@@ -34,6 +36,9 @@ def _config(**settings: Any) -> TrainingConfig:
     return TrainingConfig(**({"epochs": 5, "batch": 8, "lr": 0.003, "precision": "f32"} | settings))
 
 
+LOSS = Loss(_config(), "softmax")
+
+
 def _without_time(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k != "seconds"} for line in history]
 
@@ -46,7 +51,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(
     monkeypatch.setattr(loop_module, "_SAVE_SECONDS", -1.0)
     config = _config(views=2, schedule=schedule)
     model, table = make_run(HALF, (0, 1, 2))
-    whole = Trainer(model, _data(table), config, "softmax", 0)
+    whole = Trainer(model, _data(table), config, LOSS, 0)
     expected = whole.fit()
 
     def interrupt(line: dict[str, Any]) -> None:
@@ -54,16 +59,16 @@ def test_a_resumed_training_is_the_uninterrupted_one(
             raise KeyboardInterrupt
 
     path = tmp_path / "checkpoint.pt"
-    cut, _ = make_run(HALF, (0, 1, 2))
+    part, _ = make_run(HALF, (0, 1, 2))
     with pytest.raises(KeyboardInterrupt):
-        Trainer(cut, _data(table), config, "softmax", 0, path, interrupt).fit()
+        Trainer(part, _data(table), config, LOSS, 0, path, interrupt).fit()
     saved = read_checkpoint(path)
     assert (saved.epoch if saved else 0) == after - 1  # cut in the middle of an epoch's end
 
     lines: list[int] = []
     again, _ = make_run(HALF, (0, 1, 2))
     second = Trainer(
-        again, _data(table), config, "softmax", 0, path, lambda line: lines.append(line["epoch"])
+        again, _data(table), config, LOSS, 0, path, lambda line: lines.append(line["epoch"])
     )
     history = second.fit()
     assert lines == list(range(after, 6))  # nothing is done twice
@@ -87,7 +92,7 @@ def test_the_best_weights_survive_an_interruption(
                 first.update({k: v.clone() for k, v in model.state_dict().items()})
 
         path = tmp_path / "c.pt"
-        trainer = Trainer(model, _data(table), _config(), "softmax", 0, path, keep)
+        trainer = Trainer(model, _data(table), _config(), LOSS, 0, path, keep)
 
         def validate(said: Any = said) -> tuple[float, float]:
             loss = next(said)
@@ -109,7 +114,7 @@ def test_the_best_weights_survive_an_interruption(
 def test_a_damaged_checkpoint_counts_for_nothing(tmp_path: Path, make_run: MakeRun) -> None:
     model, table = make_run(HALF)
     path = tmp_path / "c.pt"
-    trainer = Trainer(model, _data(table), _config(epochs=1), "softmax", 0, path)
+    trainer = Trainer(model, _data(table), _config(epochs=1), LOSS, 0, path)
     trainer.fit()
     trainer._save(path)
     content = path.read_bytes()
@@ -126,7 +131,7 @@ def test_what_is_frozen_does_not_change(make_run: MakeRun) -> None:
         model, table = make_run(config)
         assert model._frozen  # this boundary lies inside a block
         before = {k: v.clone() for k, v in model.state_dict().items()}
-        Trainer(model, _data(table), _config(), "softmax", 0).fit()
+        Trainer(model, _data(table), _config(), LOSS, 0).fit()
         learns = {n for n, p in model.named_parameters() if p.requires_grad}
         frozen = tuple(f"upper.{name}." for name in model._frozen)
         changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
@@ -138,14 +143,14 @@ def test_what_is_frozen_does_not_change(make_run: MakeRun) -> None:
 def test_the_lower_part_keeps_its_weights_when_nothing_is_stored(make_run: MakeRun) -> None:
     model, table = make_run(ModelConfig(backbone="cytolens_tiny", freeze="none"), (0, 1))
     assert table.stores_pixels
-    history = Trainer(model, _data(table), _config(views=1, epochs=2), "softmax", 0).fit()
+    history = Trainer(model, _data(table), _config(views=1, epochs=2), LOSS, 0).fit()
     assert len(history) == 2
     assert all(p.requires_grad for p in model.parameters())
 
 
 def test_a_history_line(make_run: MakeRun) -> None:
     model, table = make_run(HALF)
-    (line,) = Trainer(model, _data(table), _config(epochs=1), "softmax", 0).fit()
+    (line,) = Trainer(model, _data(table), _config(epochs=1), LOSS, 0).fit()
     assert set(line) == {
         "repeat", "fold", "epoch", "lr", "seconds", "train_loss", "train_accuracy",
         "validation_loss", "validation_accuracy", "best",
@@ -160,7 +165,7 @@ def test_a_history_line(make_run: MakeRun) -> None:
 def test_a_history_without_validation(make_run: MakeRun) -> None:
     model, table = make_run(HALF)
     data = _data(table, np.array([], np.int64))
-    history = Trainer(model, data, _config(epochs=3, patience=1), "softmax", 0).fit()
+    history = Trainer(model, data, _config(epochs=3, patience=1), LOSS, 0).fit()
     assert [line["best"] for line in history] == [True] * 3
     assert history[0]["validation_loss"] is None
 
@@ -181,7 +186,7 @@ def test_early_stopping_and_the_best_weights(
     best: int,
 ) -> None:
     model, table = make_run(HALF)
-    trainer = Trainer(model, _data(table), _config(epochs=len(losses), patience=2), "softmax", 0)
+    trainer = Trainer(model, _data(table), _config(epochs=len(losses), patience=2), LOSS, 0)
     said = iter(losses)
     monkeypatch.setattr(trainer, "_validate", lambda: (next(said), 0.5))
     weights: list[dict[str, torch.Tensor]] = []
@@ -199,7 +204,7 @@ def test_early_stopping_and_the_best_weights(
 def test_monitoring_the_accuracy(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
     model, table = make_run(HALF)
     config = _config(epochs=4, monitor="validation_accuracy")
-    trainer = Trainer(model, _data(table), config, "softmax", 0)
+    trainer = Trainer(model, _data(table), config, LOSS, 0)
     said = iter([0.5, 0.7, 0.6, 0.8])
     monkeypatch.setattr(trainer, "_validate", lambda: (1.0, next(said)))
     assert [line["best"] for line in trainer.fit()] == [True, True, False, True]
@@ -210,7 +215,7 @@ def test_a_loss_that_is_not_finite(make_run: MakeRun) -> None:
     with torch.no_grad():
         next(model.head.parameters())[0, 0] = float("nan")
     with pytest.raises(InputError) as caught:
-        Trainer(model, _data(table), _config(), "softmax", 0).fit()
+        Trainer(model, _data(table), _config(), LOSS, 0).fit()
     assert "loss became nan in epoch 1" in str(caught.value)
     assert str(caught.value).endswith("Way out: lower training.lr, or set training.clip = 1.0.")
 
@@ -220,7 +225,7 @@ def test_views_of_the_epochs(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch)
     asked: list[int] = []
     gather = table.gather
     monkeypatch.setattr(table, "gather", lambda rows, v: (asked.append(v), gather(rows, v))[1])
-    Trainer(model, _data(table), _config(epochs=4, batch=18, views=3), "softmax", 0).fit()
+    Trainer(model, _data(table), _config(epochs=4, batch=18, views=3), LOSS, 0).fit()
     assert asked == [1, 0, 2, 0, 3, 0, 1, 0]  # training on its view, validation on the image
     assert _config(epochs=7, views="epochs").view_count == 7
     assert _config(views=0).view_of(3) == 0
@@ -228,7 +233,7 @@ def test_views_of_the_epochs(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch)
 
 def test_batches_have_no_last_one_of_a_single_image() -> None:
     for n, size, expected in ((17, 8, [8, 9]), (16, 8, [8, 8]), (18, 8, [8, 8, 2]), (1, 8, [1])):
-        parts = _batches(np.arange(n), size)
+        parts = cut(np.arange(n), size)
         assert [len(p) for p in parts] == expected
         assert np.concatenate(parts).tolist() == list(range(n))
 

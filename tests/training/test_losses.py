@@ -12,7 +12,7 @@ from torch import nn
 from cytolens.core.errors import InputError
 from cytolens.models.network import Trainable
 from cytolens.training.config import TrainingConfig
-from cytolens.training.losses import check_loss, correct, loss_of
+from cytolens.training.losses import Loss, check_loss, correct
 from cytolens.training.optimisers import create_optimizer, set_rate
 
 SCORES = [[2.0, -1.0, 0.5], [0.0, 0.0, 0.0], [-3.0, 4.0, 1.0], [0.1, 0.2, 0.3]]
@@ -26,7 +26,7 @@ def _softmax(row: list[float]) -> list[float]:
 
 def _loss(scores: list[list[float]], labels: list[int], output: str, **settings: Any) -> float:
     config = TrainingConfig(**settings)
-    return float(loss_of(torch.tensor(scores), torch.tensor(labels), config, output))
+    return float(Loss(config, output)(torch.tensor(scores), torch.tensor(labels)))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

@@ -102,6 +102,14 @@ class Trainable(nn.Module):
                 module.eval()
         return self
 
+    def with_head(self, head: nn.Module) -> Trainable:
+        """Return the same upper part, shared, under another head."""
+        return Trainable(self.upper, self._frozen, head, self._keep_statistics, self.head_input)
+
+    def without_upper(self) -> Trainable:
+        """Return the head alone, shared: what is left to train when the upper part is done."""
+        return Trainable(None, (), self.head, self._keep_statistics, self.head_input)
+
     def forward(self, features: Tensor) -> Tensor:
         if self.upper is not None:
             features = self.upper(features)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,20 @@ from torch import Tensor
 
 from cytolens.core.errors import InputError
 from cytolens.core.seeding import rng, torch_seed
-from cytolens.features.table import FeatureTable, View
+from cytolens.features.table import View
 from cytolens.models.heads import probabilities
 from cytolens.models.network import Trainable
+from cytolens.training.batches import Table, cut, load
 from cytolens.training.checkpoint import Checkpoint, read_checkpoint
 from cytolens.training.config import TrainingConfig
-from cytolens.training.losses import correct, loss_of
+from cytolens.training.losses import Loss, correct
 from cytolens.training.optimisers import create_optimizer, set_rate
 
 _SAVE_SECONDS = 10.0  # between checkpoints; quick trainings are repeated rather than saved
 _EVALUATION_BATCH = 64
 
 State = dict[str, Any]
+Batch = tuple[Tensor, Tensor, float]  # features, labels, what they count in a mean
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class FoldData:
         key: names the fold in seeds, (repeat, fold).
     """
 
-    table: FeatureTable
+    table: Table
     labels: NDArray[np.int64]
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
@@ -70,7 +71,7 @@ class Trainer:
         model: freshly built; trained in place.
         data: the fold.
         config: the recipe's `[training]`.
-        output: "softmax" or "sigmoid".
+        loss: of the fold.
         seed: of the recipe; order, dropout and views are drawn from it and the fold's key.
         checkpoint: where the state is kept; None keeps none.
         on_epoch: called with each line of the history.
@@ -81,7 +82,7 @@ class Trainer:
         model: Trainable,
         data: FoldData,
         config: TrainingConfig,
-        output: str,
+        loss: Loss,
         seed: int,
         checkpoint: Path | None = None,
         on_epoch: Callable[[dict[str, Any]], None] = lambda _: None,
@@ -90,7 +91,7 @@ class Trainer:
         self.model = model.to(self.device).to(memory_format=torch.channels_last)
         self.data = data
         self.config = config
-        self.output = output
+        self.loss = loss.to(self.device)
         self.seed = seed
         self.checkpoint = checkpoint
         self.on_epoch = on_epoch
@@ -140,33 +141,34 @@ class Trainer:
     def _train_epoch(self, number: int) -> tuple[float, float, float]:
         self.model.train()
         order = rng(self.seed, "order", *self.data.key, number).permutation(self.data.train)
-        batches = _batches(order, self.config.batch)
+        batches = cut(order, self.config.batch)
         monitored = [_monitored(line, self.config) for line in self.history]
-        total, right, rate = 0.0, 0, 0.0
+        total, weight, right, rate = 0.0, 0.0, 0, 0.0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(self.seed, "dropout", *self.data.key, number))
             loaded = self._load(batches, self.config.view_of(number))
-            for step, (features, labels) in enumerate(loaded):
+            for step, (features, labels, counts) in enumerate(loaded):
                 rate = set_rate(
                     self.optimizer, self.config, number + step / len(batches), monitored
                 )
                 loss, hits = self.step(features, labels)
-                total += loss * len(labels)
+                total += loss * counts
+                weight += counts
                 right += hits
-        return total / len(order), right / len(order), rate
+        return total / weight if weight else 0.0, right / len(order), rate
 
     def step(self, features: Tensor, labels: Tensor) -> tuple[float, int]:
         """One optimiser step.
 
         Returns:
-            The batch's mean loss and the number of images classified rightly.
+            The batch's (weighted) mean loss and the number of images classified rightly.
 
         Raises:
             InputError: the loss is not finite.
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             scores = self.model(features)
-        loss = loss_of(scores, labels, self.config, self.output)
+        loss = self.loss(scores, labels)
         self._refuse_infinite("training", loss)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
@@ -175,19 +177,21 @@ class Trainer:
         self.optimizer.step()
         return float(loss.detach()), correct(scores, labels)
 
-    def _validate(self) -> tuple[float, float]:
+    def _validate(self) -> tuple[float | None, float]:
+        """Return loss and accuracy; no loss where all images have the weight 0."""
         self.model.eval()
-        total, right = 0.0, 0
-        batches = _batches(self.data.validation, _EVALUATION_BATCH)
+        total, weight, right = 0.0, 0.0, 0
+        batches = cut(self.data.validation, _EVALUATION_BATCH)
         with torch.inference_mode():
-            for features, labels in self._load(batches, 0):
+            for features, labels, counts in self._load(batches, 0):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     scores = self.model(features)
-                loss = loss_of(scores, labels, self.config, self.output)
+                loss = self.loss(scores, labels)
                 self._refuse_infinite("validation", loss)
-                total += float(loss) * len(labels)
+                total += float(loss) * counts
+                weight += counts
                 right += correct(scores, labels)
-        return total / len(self.data.validation), right / len(self.data.validation)
+        return total / weight if weight else None, right / len(self.data.validation)
 
     def _refuse_infinite(self, part: str, loss: Tensor) -> None:
         if not torch.isfinite(loss):
@@ -196,12 +200,11 @@ class Trainer:
                 fix="lower training.lr, or set training.clip = 1.0.",
             )
 
-    def _load(
-        self, batches: list[NDArray[np.int64]], view: View
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        for rows, features in load_batches(self.data.table, batches, view):
-            labels = torch.from_numpy(self.data.labels[rows])
-            yield features.to(self.device), labels.to(self.device)
+    def _load(self, batches: list[NDArray[np.int64]], view: View) -> Iterator[Batch]:
+        for rows, features in load(self.data.table, batches, view):
+            labels = self.data.labels[rows]
+            counts = self.loss.weight(labels)
+            yield features.to(self.device), torch.from_numpy(labels).to(self.device), counts
 
     def _out_of_patience(self) -> bool:
         if not self.config.patience or not len(self.data.validation) or not self.history:
@@ -231,35 +234,9 @@ def _monitored(line: dict[str, Any], config: TrainingConfig) -> float:
     return -float(value) if config.monitor == "validation_accuracy" else float(value)
 
 
-def _batches(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-    """Cut into batches; a last batch of one joins its neighbour (batch norm needs two)."""
-    parts = [rows[i : i + size] for i in range(0, len(rows), size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [np.concatenate(parts[-2:])]
-    return parts
-
-
-def load_batches(
-    table: FeatureTable, batches: list[NDArray[np.int64]], view: View
-) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
-    """Yield (rows, features); pixels are drawn one batch ahead in a thread."""
-    if not table.stores_pixels:
-        for rows in batches:
-            yield rows, torch.from_numpy(table.gather(rows, view))
-        return
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(table.gather, batches[0], view) if batches else None
-        for number, rows in enumerate(batches):
-            assert ahead is not None
-            features = ahead.result()
-            if number + 1 < len(batches):
-                ahead = pool.submit(table.gather, batches[number + 1], view)
-            yield rows, torch.from_numpy(features)
-
-
 def predict(
     model: Trainable,
-    table: FeatureTable,
+    table: Table,
     rows: NDArray[np.int64],
     views: tuple[View, ...],
     output: str,
@@ -271,7 +248,7 @@ def predict(
     for view in views:
         parts = []
         with torch.inference_mode():
-            for _, features in load_batches(table, _batches(rows, _EVALUATION_BATCH), view):
+            for _, features in load(table, cut(rows, _EVALUATION_BATCH), view):
                 parts.append(probabilities(model(features.to(device)), output).cpu().numpy())
         found = np.concatenate(parts)
         total = found if total is None else total + found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cytolens.experiments.learning.classifier_learner import ClassifierLearner
 from cytolens.experiments.learning.learner import Learner
 from cytolens.experiments.learning.network_learner import NetworkLearner
 from cytolens.experiments.recipe import Recipe
@@ -15,4 +16,6 @@ def create_learner(recipe: Recipe, classes: Sequence[str]) -> Learner:
     Raises:
         InputError: a recipe that cannot be carried out.
     """
+    if recipe.classifier.used:
+        return ClassifierLearner(recipe, classes)
     return NetworkLearner(recipe, classes)

@@ -53,16 +53,19 @@ class Learner(Protocol):
     Attributes:
         identity: what must be the same when a run that was cut off goes on.
         engine: what computes the features, for `environment.json`.
-        size: height and width in pixels of what the learner sees.
+        size: height and width in pixels of what the learner sees; None: each image's own.
         notes: fallbacks that a reader must know.
         keeps_bundle: whether it leaves a bundle in the run folder.
     """
 
     identity: str
     engine: str
-    size: tuple[int, int]
     notes: tuple[str, ...]
     keeps_bundle: bool
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """See above; a property, so that a learner may always have a size."""
 
     def learn(self, task: Task, setting: Setting) -> Learned:
         """Learn one fold and predict its test part."""

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-import cytolens
-from cytolens.bundle.save import BundleCard, save_bundle
+from cytolens.experiments.learning.calibrating import (
+    Calibrated,
+    calibrate,
+    may_calibrate,
+    needs_calibration,
+    uncalibrated,
+)
+from cytolens.experiments.learning.embedding_map import write_embedding
+from cytolens.experiments.learning.fitting import REGIMES, Fit, Fitted, training_views
 from cytolens.experiments.learning.learned import Learned
 from cytolens.experiments.learning.learner import Setting, Task
-from cytolens.experiments.network import Network, weights_summary
+from cytolens.experiments.learning.network_bundle import write_bundle
+from cytolens.experiments.network import Network
 from cytolens.experiments.recipe import Recipe
 from cytolens.features.table import FeatureTable, View
 from cytolens.models.network import Trainable
-from cytolens.training.loop import FoldData, Trainer, predict
+from cytolens.training.cost.weights import check_class_names
+from cytolens.training.loop import FoldData, predict
 from cytolens.training.losses import check_loss
 
 
@@ -29,13 +38,15 @@ class NetworkLearner:
         classes: names in the order of the columns.
 
     Raises:
-        InputError: a backbone, weights or a loss that cannot be had.
+        InputError: a backbone, weights, a loss or class weights that cannot be had.
     """
 
     keeps_bundle = True
 
     def __init__(self, recipe: Recipe, classes: Sequence[str]) -> None:
         check_loss(recipe.training, recipe.model.output, len(classes))
+        if isinstance(recipe.cost.class_weights, dict):
+            check_class_names(recipe.cost.class_weights, classes)
         self.recipe = recipe
         self.network = Network(recipe, len(classes))
         self.identity = self.network.weights.identity
@@ -50,33 +61,38 @@ class NetworkLearner:
         key = (task.fold.repeat, task.fold.fold)
         with setting.clock.stage("train"):
             model, backbone = self.network.trainable(table.shape, *key)
-            data = FoldData(
-                table,
-                setting.data.manifest.labels,
-                task.rows["train"],
-                task.rows["validation"],
-                key,
-            )
-            epochs = self.recipe.training.epochs
-            with setting.progress.task(f"training {task.name}", epochs) as step:
-                trainer = Trainer(
-                    model,
-                    data,
-                    self.recipe.training,
-                    self.recipe.model.output,
-                    self.recipe.seed,
-                    setting.place.fold_path(*key, ".checkpoint"),
-                    lambda _: step(),
-                )
-                history = trainer.fit()
+            labels = setting.data.manifest.labels
+            data = FoldData(table, labels, task.rows["train"], task.rows["validation"], key)
+            fitted = REGIMES[self.recipe.training.regime](Fit(model, data, task, setting))
+        if fitted.vectors is not None:
+            with setting.clock.stage("embedding plot"):
+                write_embedding(fitted.vectors, task, setting)
         with setting.clock.stage("predict"):
-            views = self.network.test_views()
-            output = self.recipe.model.output
-            probabilities = predict(model, table, task.rows["test"], views, output)
+            predicted = self._predict(model, data, task)
         if task.keep:
-            self._save_bundle(self.network.state(model, backbone), model, task, setting)
-        facts = {"features": {"computed": table.computed, "reused": table.reused}}
-        return Learned(probabilities, history, facts)
+            write_bundle(self.network, self.network.state(model, backbone), model, task, setting)
+        return Learned(
+            predicted.probabilities, fitted.history, self._facts(fitted, predicted, table)
+        )
+
+    def _predict(self, model: Trainable, data: FoldData, task: Task) -> Calibrated:
+        """Predict the test part, calibrated where decisions ask for it."""
+        views, output = self.network.test_views(), self.recipe.model.output
+        test = predict(model, data.table, task.rows["test"], views, output)
+        if not needs_calibration(self.recipe):
+            return Calibrated(test, None)
+        rows = task.rows["validation"]
+        if not may_calibrate(self.recipe, rows):
+            return uncalibrated(test)
+        validation = predict(model, data.table, rows, views, output)
+        return calibrate(test, validation, data.labels[rows])
+
+    def _facts(self, fitted: Fitted, predicted: Calibrated, table: FeatureTable) -> dict[str, Any]:
+        facts: dict[str, Any] = {"class_weights": None, "contrastive": None, **fitted.facts}
+        facts["temperature"] = predicted.temperature
+        facts["features"] = {"computed": table.computed, "reused": table.reused}
+        facts["notes"] = [*fitted.facts.get("notes", []), *predicted.notes]
+        return facts
 
     def _features(self, task: Task, setting: Setting) -> FeatureTable:
         """Compute the frozen part of what a fold needs and is not in the store yet."""
@@ -89,42 +105,18 @@ class NetworkLearner:
 
     def _wanted(self, rows: dict[str, NDArray[np.int64]]) -> dict[View, list[int]]:
         """Return the rows of each view that training and prediction look at."""
-        count = self.recipe.training.view_count
-        wanted: dict[View, set[int]] = defaultdict(set)
-        for part, views in (
-            ("train", range(1, count + 1) if count else [0]),
+        test_views = self.network.test_views()
+        looked_at: list[tuple[str, Sequence[View]]] = [
+            ("train", training_views(self.recipe.training)),
             ("validation", [0]),
-            ("test", self.network.test_views()),
-        ):
+            ("test", test_views),
+        ]
+        if may_calibrate(self.recipe, rows["validation"]):
+            looked_at.append(("validation", test_views))
+        if self.recipe.training.regime == "contrastive":
+            looked_at.append(("test", [0]))  # for the plot of its embeddings
+        wanted: dict[View, set[int]] = defaultdict(set)
+        for part, views in looked_at:
             for view in views:
                 wanted[view] |= set(rows[part].tolist())
         return {view: sorted(some) for view, some in wanted.items()}
-
-    def _save_bundle(
-        self, state: dict[str, torch.Tensor], model: Trainable, task: Task, setting: Setting
-    ) -> None:
-        """Keep the first fold's model (never the best one: that would look at the test part)."""
-        network, manifest, fold = self.network, setting.data.manifest, task.fold
-        card = BundleCard(
-            classes=manifest.classes,
-            backbone=network.weights.backbone,
-            card=network.weights.card,
-            model=self.recipe.model,
-            pixels=self.recipe.pixels,
-            size=network.size,
-            feature_shape=model.head_input,
-            test_views=self.recipe.evaluation.test_views,
-            provenance={
-                "recipe": self.recipe.name,
-                "protocol": self.recipe.protocol,
-                "data": manifest.name,
-                "images": len(manifest),
-                "fold": fold.fold,
-                "trained_on": len(fold.train),
-                "validated_on": len(fold.validation),
-                "tested_on": len(fold.test),
-                "weights": weights_summary(network.weights),
-                "cytolens": cytolens.__version__,
-            },
-        )
-        save_bundle(setting.place.path / "bundle", card, state)
