@@ -16,6 +16,7 @@ from cytolens.models.config import ModelConfig
 from cytolens.models.cut import INPUT, Halves, cut_points, halve, operations, trace
 from cytolens.models.freezing import KERAS_CONVOLUTIONS, boundary
 from cytolens.models.network import Trainable, build_backbone
+from cytolens.models.scratch import SCRATCH
 from cytolens.models.weights import Weights
 
 MakeWeights = Callable[..., Weights]
@@ -23,8 +24,9 @@ MakeWeights = Callable[..., Weights]
 VIT, CONVNEXT = "vit_tiny_patch16_224", "convnext_atto"
 SMALLEST = {"inception_v3": 75, "legacy_xception": 71}
 CREATE = {VIT: {"img_size": 32}}
-QUICK = ("mobilenetv2_100", "squeezenet1_1", "cytolens_tiny", VIT)  # trained as a whole, too
-NAMES = [*PAPER_BACKBONES.values(), "squeezenet1_1", "cytolens_tiny", VIT, CONVNEXT]
+# Trained as a whole, too:
+QUICK = ("mobilenetv2_100", "squeezenet1_1", "cytolens_tiny", *SCRATCH, VIT)
+NAMES = [*PAPER_BACKBONES.values(), "squeezenet1_1", "cytolens_tiny", *SCRATCH, VIT, CONVNEXT]
 # What contrastive2023 froze, checked against keras.applications (K: convolutions of all).
 KERAS = {
     "resnet50": (86, 26, 53),

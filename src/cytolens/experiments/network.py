@@ -14,6 +14,7 @@ from cytolens.features.store import Store
 from cytolens.features.table import FeatureSpec, FeatureTable, Source, View
 from cytolens.models.backbones import canonical
 from cytolens.models.network import Backbone, Trainable, build_backbone, build_trainable
+from cytolens.models.scratch import check_size
 from cytolens.models.weights import Weights, load_state, resolve_weights
 
 
@@ -31,6 +32,7 @@ class Network:
         self.weights: Weights = resolve_weights(name, recipe.model.weights, recipe.seed)
         self.engine = choose_engine(recipe.features.engine)
         self.size = recipe.pixels.resolve(self.weights.card.input_size)
+        check_size(self.weights.backbone, self.size)
         self._backbone: Backbone | None = None
         self._all_frozen = recipe.model.freeze == "all"
 

@@ -1,4 +1,4 @@
-"""Backbones by name: those of the papers, any other of timm or a hub, and our own small one."""
+"""Backbones by name: those of the papers, any other of timm or a hub, and our own small ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cytolens.core.errors import InputError
 from cytolens.core.registry import did_you_mean
 from cytolens.core.seeding import torch_seed
+from cytolens.models.scratch import SCRATCH
 from cytolens.models.weights import TINY, Weights, load_state
 
 # The papers' names -> timm. Xception is timm's legacy one, the ported Keras network.
@@ -122,6 +123,8 @@ def _create(weights: Weights) -> nn.Module:
         from cytolens.models.tiny import TinyNet
 
         return TinyNet()
+    if name in SCRATCH:
+        return SCRATCH[name]()
     if name in _TORCHVISION:
         from cytolens.models.squeezenet import create_squeezenet
 
@@ -133,10 +136,11 @@ def _create(weights: Weights) -> nn.Module:
     except RuntimeError as error:
         if "Unknown model" not in str(error):
             raise
-        known = [*timm.list_models(), *_TORCHVISION, TINY, *PAPER_BACKBONES]
+        known = [*timm.list_models(), *_TORCHVISION, TINY, *SCRATCH, *PAPER_BACKBONES]
         raise InputError(
             f"Unknown backbone {name!r}{did_you_mean(name, known)}.",
-            expected="a timm name, hf-hub:NAME, or " + ", ".join([*PAPER_BACKBONES, TINY]),
+            expected="a timm name, hf-hub:NAME, or "
+            + ", ".join([*PAPER_BACKBONES, TINY, *SCRATCH]),
         ) from error
     return net
 

@@ -13,7 +13,8 @@ class ModelConfig:
     """The `[model]` table of a recipe.
 
     Attributes:
-        backbone: a timm name, `hf-hub:…`, a paper's name ("ResNet50V2") or `cytolens_tiny`.
+        backbone: a timm name, `hf-hub:…`, a paper's name ("ResNet50V2"), `cytolens_tiny`, or
+            `lenet5` or `scratch_cnn`, which are trained from scratch.
         weights: "imagenet", "auto" (falls back to the shipped `cytolens_tiny`, and says so),
             "random", or the path of a safetensors file with its card beside it.
         freeze: "all", "none", a fraction of the weight layers from the input, "node:NAME"

@@ -53,9 +53,17 @@ def _abualhaija2020(inputs: int, outputs: int, config: ModelConfig) -> nn.Module
     )
 
 
+def _lenet5(inputs: int, outputs: int, config: ModelConfig) -> nn.Module:
+    """Dense + tanh (F6) → Dense: the end of LeNet-5 (LeCun 1998: width 84; softmax for its RBF)."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(inputs, config.width), nn.Tanh(), nn.Linear(config.width, outputs)
+    )
+
+
 HEADS.register("linear", _linear)
 HEADS.register("wong2023", _wong2023)
 HEADS.register("abualhaija2020", _abualhaija2020)
+HEADS.register("lenet5", _lenet5)
 
 
 def create_head(shape: tuple[int, ...], classes: int, config: ModelConfig) -> nn.Module:

@@ -61,6 +61,7 @@ def resolve_weights(backbone: str, weights: str, seed: int = 0) -> Weights:
                 expected='a safetensors file, or "imagenet", "auto" or "random"',
             )
         return _from_file(backbone, path)
+    _refuse_from_scratch(backbone, weights)
     if backbone == TINY:
         return _tiny("")
     tried: list[str] = []
@@ -83,6 +84,39 @@ def resolve_weights(backbone: str, weights: str, seed: int = 0) -> Weights:
         fix="set model.weights to a file, or CYTOLENS_WEIGHTS to a folder of weights, or "
         f'model.weights = "auto" to fall back to {TINY}.',
     )
+
+
+def at_hand(backbone: str) -> Weights | None:
+    """Return weights of a backbone that are found without the network, or None.
+
+    Raises:
+        InputError: there is a file, but it cannot be used (no card, another card, damaged).
+    """
+    if backbone == TINY:
+        return _tiny("")
+    folder = os.environ.get("CYTOLENS_WEIGHTS")
+    if folder and (path := Path(folder).expanduser() / f"{backbone}.safetensors").is_file():
+        return _from_file(backbone, path)
+    from huggingface_hub import try_to_load_from_cache
+
+    repository = _hub_id(backbone)
+    if repository is None:
+        return None
+    cached = try_to_load_from_cache(repository, "model.safetensors")
+    if not isinstance(cached, str):
+        return None
+    return Weights(backbone, Path(cached), _timm_card(backbone), sha256_file(Path(cached)))
+
+
+def _refuse_from_scratch(backbone: str, weights: str) -> None:
+    from cytolens.models.scratch import SCRATCH
+
+    if backbone in SCRATCH:
+        raise InputError(
+            f"There are no weights {weights!r} of {backbone}: it is trained from scratch.",
+            expected='model.weights = "random" and model.freeze = "none"',
+            fix=f"set both, or start from the shipped recipe that trains {backbone}.",
+        )
 
 
 def _from_file(backbone: str, path: Path) -> Weights:
