@@ -60,7 +60,7 @@ def test_the_metrics_have_the_contracts_keys(tiny_run: Path) -> None:
     metrics = _json(tiny_run / "metrics.json")
     assert set(metrics) == {
         *("protocol", "leaks", "n", "classes", "confusion", "interval"),
-        *("per_class", "reliability"),
+        *("per_class", "reliability", "cost", "subgroups"),
         *SCORES,
     }
     assert (metrics["protocol"], metrics["leaks"], metrics["n"]) == ("honest", [], 36)
@@ -68,6 +68,13 @@ def test_the_metrics_have_the_contracts_keys(tiny_run: Path) -> None:
     assert np.sum(metrics["confusion"]) == 36
     for name in SCORES:
         assert set(metrics[name]) == {"value", "low", "high"}, name
+    errors = 36 - np.trace(metrics["confusion"])
+    assert metrics["cost"]["matrix"] == (1 - np.eye(4)).tolist(), "every error costs 1"
+    assert metrics["cost"]["most_probable"]["total"] == errors
+    assert metrics["cost"]["cheapest"] is None
+    assert set(metrics["subgroups"]) == {"dataset"}
+    sites = metrics["subgroups"]["dataset"]
+    assert {name: site["n"] for name, site in sites.items()} == {"site_0": 24, "site_1": 12}
     for values in metrics["per_class"].values():
         assert {"support", "precision", "recall", "specificity", "f1", "auc"} <= set(values)
 
@@ -164,4 +171,9 @@ def test_repeats_test_every_image_once_each(tiny: Recipe, phantoms: Path, tmp_pa
     found = read_predictions(run / "predictions.parquet", manifest.classes)
     pairs = sorted(zip(found.repeats.tolist(), found.ids, strict=True))
     assert pairs == sorted((r, i) for r in (0, 1) for i in manifest.ids)
-    assert _json(run / "metrics.json")["n"] == 36
+    metrics = _json(run / "metrics.json")
+    assert metrics["n"] == 36 and np.sum(metrics["confusion"]) == 72
+    hits = found.predicted == found.labels
+    by_repeat = [hits[found.repeats == repeat].mean() for repeat in (0, 1)]
+    assert math.isclose(metrics["accuracy"]["value"], np.mean(by_repeat))
+    assert metrics["cost"]["most_probable"]["total"] == (~hits).sum() / 2

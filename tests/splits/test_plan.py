@@ -181,16 +181,50 @@ def test_lodo_tests_each_dataset_once(made: Make) -> None:
     assert split.notes == ()
 
 
-def test_lodo_takes_classes_of_one_side_out_and_says_so(made: Make) -> None:
+def test_lodo_leaves_out_what_training_does_not_know_and_says_so(made: Make) -> None:
     labels = ["a", "b"] * 12 + ["c"] * 4 + ["a", "b"] * 10
     manifest, facts = made(labels, datasets=["X"] * 28 + ["Y"] * 20)
     split, _ = make_split(manifest, facts, SplitConfig(kind="lodo"), "honest", 0)
-    assert split.notes == (
-        "fold 0 (X): 4 test images of c left out, the other side has none",
-        "fold 1 (Y): 4 training images of c left out, the other side has none",
-    )
+    assert split.notes == ("fold 0 (X): 4 test images of c left out, the other side has none",)
     assert len(split.folds[0].test) == 24
-    assert {manifest.rows[i].label for i in split.folds[1].rows("train", manifest)} == {"a", "b"}
+    learned = [
+        *split.folds[1].rows("train", manifest),
+        *split.folds[1].rows("validation", manifest),
+    ]
+    assert {manifest.rows[i].label for i in learned} == {"a", "b", "c"}, (
+        "training keeps all classes"
+    )
+
+
+def test_lodo_tests_a_dataset_of_one_shared_class(made: Make) -> None:
+    labels = ["a", "b"] * 10 + ["a"] * 8 + ["a", "b"] * 10
+    manifest, facts = made(labels, datasets=["X"] * 20 + ["Y"] * 8 + ["Z"] * 20)
+    split, _ = make_split(manifest, facts, SplitConfig(kind="lodo"), "honest", 0)
+    assert [len(fold.test) for fold in split.folds] == [20, 8, 20]
+    assert split.notes == (
+        "fold 1 (Y): all test images are a; the AUC of this fold alone is undefined",
+    )
+
+
+def test_lodo_skips_a_dataset_that_shares_no_class(made: Make) -> None:
+    labels = ["a", "b"] * 10 + ["c"] * 8 + ["a", "b"] * 10
+    manifest, facts = made(labels, datasets=["X"] * 20 + ["Y"] * 8 + ["Z"] * 20)
+    split, _ = make_split(manifest, facts, SplitConfig(kind="lodo"), "honest", 0)
+    assert [fold.fold for fold in split.folds] == [0, 1], "numbered without a gap"
+    tested = {manifest.rows[i].dataset for f in split.folds for i in f.rows("test", manifest)}
+    assert tested == {"X", "Z"}
+    assert split.notes == ("dataset Y is not tested: the others have none of its classes",)
+
+
+def test_lodo_skips_a_dataset_without_which_one_class_is_left(made: Make) -> None:
+    manifest, facts = made(["a", "b"] * 10 + ["a"] * 8, datasets=["X"] * 20 + ["Y"] * 8)
+    split, _ = make_split(manifest, facts, SplitConfig(kind="lodo"), "honest", 0)
+    [fold] = split.folds
+    assert (fold.fold, len(fold.test)) == (0, 8)
+    assert split.notes == (
+        "fold 0 (Y): all test images are a; the AUC of this fold alone is undefined",
+        "dataset X is not tested: the others have 1 class to train on",
+    )
 
 
 def test_lodo_keeps_a_unit_of_two_datasets_on_the_test_side(made: Make) -> None:
@@ -218,9 +252,11 @@ def test_lodo_errors(made: Make) -> None:
     with pytest.raises(InputError) as caught:
         make_split(manifest, facts, config, "honest", 0)
     assert str(caught.value) == (
-        "Dataset X shares 0 classes with the others.\n"
-        "Expected: at least 2 shared classes\n"
-        "Way out: harmonise the labels with data.label_map."
+        "No dataset can be left out.\n"
+        "  - dataset X is not tested: the others have 1 class to train on\n"
+        "  - dataset Y is not tested: the others have 1 class to train on\n"
+        "Expected: a dataset with a class that the others have too, and two classes in those\n"
+        "Way out: harmonise the labels with data.harmonise or data.label_map."
     )
 
 

@@ -47,7 +47,7 @@ def paired_difference(
     Raises:
         InputError: an unknown score, or the sets differ in images, labels, units or classes.
     """
-    _require_score(score)
+    require_score(score)
     _require_same_images(first, second)
     names = sorted(set(first.units))
     samples: Floats | None = None
@@ -76,7 +76,7 @@ def unpaired_difference(
 
     Args, Raises: as in `paired_difference`, but images and classes may differ.
     """
-    _require_score(score)
+    require_score(score)
     samples: Floats | None = None
     if resamples > 0 and min(len(set(first.units)), len(set(second.units))) > 1:
         before, after = (
@@ -106,7 +106,8 @@ def _difference(
     return Difference(score, value, low, high, resamples, paired)
 
 
-def _require_score(score: str) -> None:
+def require_score(score: str) -> None:
+    """Refuse a name that is not in `metrics.OVERALL`."""
     if score not in OVERALL:
         raise InputError(
             f"Unknown score {score!r}{did_you_mean(score, OVERALL)}.",

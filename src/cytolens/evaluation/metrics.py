@@ -31,6 +31,7 @@ OVERALL = (
     "brier",
     "log_loss",
 )
+LOWER_IS_BETTER = ("ece", "brier", "log_loss")
 PER_CLASS = ("precision", "recall", "specificity", "f1", "auc", "average_precision")
 
 Floats = NDArray[np.float64]

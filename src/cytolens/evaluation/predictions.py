@@ -53,6 +53,19 @@ class Predictions:
         """Return the number of rows: images times repeats."""
         return len(self.ids)
 
+    def select(self, rows: Sequence[int] | NDArray[np.int64]) -> Predictions:
+        """Return the rows at these positions (at least one), in this order."""
+        chosen = np.asarray(rows, np.int64)
+        return Predictions(
+            ids=[self.ids[row] for row in chosen.tolist()],
+            labels=self.labels[chosen],
+            probabilities=self.probabilities[chosen],
+            classes=self.classes,
+            folds=self.folds[chosen],
+            repeats=self.repeats[chosen],
+            units=[self.units[row] for row in chosen.tolist()],
+        )
+
     @property
     def images(self) -> int:
         """The number of distinct images."""

@@ -15,6 +15,7 @@ from cytolens.data.audit import audit
 from cytolens.data.facts import Facts, scan_or_fail
 from cytolens.data.manifest import Manifest, Row
 from cytolens.data.reading import read_image
+from cytolens.experiments.harmonise import harmonise
 from cytolens.experiments.recipe import Recipe
 from cytolens.pixels.expand import Source, expand
 from cytolens.splits.plan import make_split
@@ -40,14 +41,16 @@ class Prepared:
 
 
 def relabel(manifest: Manifest, recipe: Recipe) -> Manifest:
-    """Apply the recipe's label map and class order.
+    """Apply the recipe's harmonisation or label map, and its class order.
 
     Raises:
         InputError: labels without an entry, unknown or missing classes, fewer than two classes,
             or (where the recipe asks) a group with two labels.
     """
     config = recipe.data
-    if config.label_map:
+    if config.harmonise:
+        manifest = harmonise(manifest, config.harmonise, config.classes)
+    elif config.label_map:
         manifest = manifest.relabelled(config.label_map, config.classes)
     elif config.classes:
         manifest = replace(manifest, class_order=config.classes)

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from cytolens.core.config import assign, from_dict, load_toml
 from cytolens.core.errors import InputError
 from cytolens.core.registry import did_you_mean
+from cytolens.experiments.harmonise import harmonisations
+from cytolens.experiments.papers.cells import Cell, merged, shipped_cells
 from cytolens.models.classical.config import ClassifierConfig
 from cytolens.models.config import ModelConfig
 from cytolens.pixels.config import AugmentConfig, PixelsConfig
@@ -18,6 +20,7 @@ from cytolens.splits.plan import SplitConfig
 from cytolens.training.config import TrainingConfig
 from cytolens.training.contrastive.config import ContrastiveConfig
 from cytolens.training.cost.config import CostConfig
+from cytolens.training.regimes import check_regime
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,26 @@ class DataConfig:
 
     Attributes:
         label_map: harmonisation, {label in the manifest: class}; "" leaves images out.
+        harmonise: or a harmonisation that ships, by name: common classes for public sets that
+            label the same thing in different words.
         classes: order of the classes; empty: sorted by name.
         one_label_a_group: refuse groups (patients) whose images carry different labels.
     """
 
     label_map: dict[str, str] = field(default_factory=dict)
+    harmonise: str = ""
     classes: tuple[str, ...] = ()
     one_label_a_group: bool = False
+
+    def __post_init__(self) -> None:
+        if self.harmonise:
+            harmonisations().get(self.harmonise)
+            if self.label_map:
+                raise InputError(
+                    "data.harmonise and data.label_map are both given.",
+                    expected="one of them",
+                    fix="remove data.harmonise and write the whole map under [data.label_map].",
+                )
 
 
 @dataclass(frozen=True)
@@ -129,6 +145,9 @@ class Recipe:
                 expected="choose_on = 'validation' under the honest protocol",
                 fix='or set protocol = "published": every number then carries the stamp "leaks".',
             )
+        check_regime(self.training, self.cost, self.contrastive, self.model.freeze)
+        if self.classifier.used:
+            self._check_classifier()
         if self.seed < 0:
             raise InputError(f"seed = {self.seed} is negative.")
         if self.training.view_count and self.augment.identity:
@@ -136,6 +155,26 @@ class Recipe:
                 f"training.views = {self.training.views!r} asks for augmented views, but "
                 "[augment] changes nothing.",
                 fix="set one of augment.rotation, augment.horizontal_flip, …, or views = 0.",
+            )
+
+    def _check_classifier(self) -> None:
+        """Refuse what a classical classifier would not look at."""
+        training, usual = self.training, TrainingConfig()
+        idle = [
+            f"training.{name} = {getattr(training, name)!r}"
+            for name in ("regime", "views", "choose_on")
+            if getattr(training, name) != getattr(usual, name)
+        ]
+        if self.evaluation.test_views != EvaluationConfig().test_views:
+            idle.append(f"evaluation.test_views = {list(self.evaluation.test_views)}")
+        if self.classifier.features == "deep" and self.model.freeze != "all":
+            idle.append(f'model.freeze = {self.model.freeze!r} (deep features are frozen: "all")')
+        if idle:
+            raise InputError(
+                f"Settings without effect with classifier.kind = {self.classifier.kind!r}: it is "
+                "fitted once, on the image itself.",
+                rows=idle,
+                fix="remove them (offline copies, [expand], are possible).",
             )
 
 
@@ -149,21 +188,31 @@ def load_recipe(source: str | Path, settings: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
 
     Args:
-        source: a TOML file, or the name of a shipped recipe.
+        source: a TOML file, the name of a shipped recipe, or an experiment of a paper
+            ("contrastive2023/mobilenetv2-contrastive"), as it is under the honest protocol.
         settings: `--set` texts, such as "training.epochs=20", applied in order.
 
     Raises:
         InputError: no such recipe, or wrong settings (all of them, with suggestions).
     """
-    shipped = shipped_recipes()
-    path = shipped.get(str(source), Path(source))
-    if not path.exists():
-        raise InputError(
-            f"There is no recipe {str(source)!r}{did_you_mean(str(source), shipped)}.",
-            expected=f"a TOML file, or one of {', '.join(shipped)}",
-        )
-    content: dict[str, Any] = load_toml(path)
-    content.setdefault("name", path.stem)
+    content = _content(str(source), shipped_recipes(), shipped_cells())
     for setting in settings:
         assign(content, setting)
     return from_dict(Recipe, content, str(source))
+
+
+def _content(source: str, shipped: dict[str, Path], papers: dict[str, Cell]) -> dict[str, Any]:
+    """Return the plain content of a recipe by its name or path."""
+    path = shipped.get(source, Path(source))
+    if not path.exists() and source in papers:
+        return merged(papers[source].content)
+    if not path.exists():
+        near = did_you_mean(source, [*shipped, *papers])
+        raise InputError(
+            f"There is no recipe {source!r}{near}.",
+            expected=f"a TOML file, or one of {', '.join(shipped)}, or an experiment of a paper "
+            "(`cytolens recipes`)",
+        )
+    content = load_toml(path)
+    content.setdefault("name", path.stem)
+    return content

@@ -15,7 +15,7 @@ from cytolens.core.files import read_json, write_json, write_text, writing
 from cytolens.core.progress import Progress, Silent
 from cytolens.data.facts import Facts, scan_or_fail
 from cytolens.data.manifest import Manifest
-from cytolens.evaluation import Predictions, evaluate, pool
+from cytolens.evaluation import Predictions, pool
 from cytolens.experiments.environment import Clock, describe
 from cytolens.experiments.folder import workplace
 from cytolens.experiments.learning.choose import create_learner
@@ -25,9 +25,11 @@ from cytolens.experiments.predictions_file import write_predictions
 from cytolens.experiments.preparation import prepare, relabel
 from cytolens.experiments.recipe import Recipe
 from cytolens.experiments.samples import write_samples
+from cytolens.experiments.scores import all_scores, subgroup_columns
 from cytolens.features.store import Store
 from cytolens.report.run_report import write_run_report
 from cytolens.splits.split import Fold
+from cytolens.training.cost.matrix import cost_matrix
 from cytolens.training.loop import device_for
 
 CHOSEN_ON_TEST = "the test part chose the epoch (training.choose_on)"
@@ -56,6 +58,7 @@ def run_recipe(
     with workplace(out, overwrite=overwrite) as place:
         with clock.stage("read and check"):
             manifest = relabel(manifest, recipe)
+            cost_matrix(recipe.cost, manifest.classes)  # wrong costs fail before the training
             learner = create_learner(recipe, manifest.classes)
             with progress.task("looking at the images", len(manifest)) as step:
                 facts = scan_or_fail(manifest, step=step)
@@ -133,11 +136,13 @@ class _Experiment:
         place, recipe, data = self.setting.place, self.setting.recipe, self.setting.data
         path, clock = place.path, self.setting.clock
         with clock.stage("evaluate"):
-            metrics = evaluate(
+            metrics = all_scores(
                 predictions,
+                subgroup_columns(data.manifest),
                 protocol=recipe.protocol,
-                leaks=list(data.split.leaks),
+                leaks=data.split.leaks,
                 unit_name=data.units.kind,
+                cost=recipe.cost,
                 resamples=recipe.evaluation.resamples,
                 seed=recipe.seed,
             )
@@ -158,6 +163,8 @@ class _Experiment:
         return place.finish()
 
     def _describe(self) -> None:
-        notes = [*self.learner.notes, *self.setting.data.split.notes]
+        folds = read_json(self.setting.place.path / "folds.json", "facts of the folds")
+        told = dict.fromkeys(note for fold in folds for note in fold.get("notes", []))
+        notes = [*self.learner.notes, *self.setting.data.split.notes, *told]
         content = describe(self.setting.clock, self.learner.engine, str(device_for()), notes)
         write_json(self.setting.place.path / "environment.json", content)

@@ -18,8 +18,15 @@ from cytolens.core.seeding import seed_sequence
 from cytolens.data.facts import Facts
 from cytolens.data.manifest import COLUMNS, Manifest
 from cytolens.splits.leaks import find_leaks, refuse_leaks
+from cytolens.splits.lodo import leave_one_dataset_out
 from cytolens.splits.split import Fold, Split, check_consistency, read_split
-from cytolens.splits.units import Units, find_links, find_units, image_units
+from cytolens.splits.units import (
+    Units,
+    find_links,
+    find_units,
+    image_units,
+    look_alike_units,
+)
 
 Rows = NDArray[np.int64]
 
@@ -35,7 +42,8 @@ class SplitConfig:
         test: share of the holdout, met as the nearest 1 / k.
         validation: share of the training part, met as the nearest 1 / k (0: none).
         unit: "auto" keeps groups, duplicates and augmented siblings together under the honest
-            protocol and splits by image under the published one; "image" and "group" insist.
+            protocol and splits by image under the published one; "image" and "group" insist;
+            "near_duplicate" keeps duplicates and siblings together and ignores the groups.
         attribute: the column of the split by attribute.
         test_values: its values whose images are the test part; empty: the first value.
         file: a split file; relative paths start at the working folder.
@@ -46,7 +54,7 @@ class SplitConfig:
     repeats: int = 1
     test: float = 0.2
     validation: float = 0.15
-    unit: Literal["auto", "image", "group"] = "auto"
+    unit: Literal["auto", "image", "group", "near_duplicate"] = "auto"
     attribute: str = "magnification"
     test_values: tuple[str, ...] = ()
     file: str = ""
@@ -91,6 +99,8 @@ def make_split(
     else:
         by_image = config.unit == "image" or (config.unit == "auto" and protocol == "published")
         units = image_units(manifest) if by_image else honest
+        if config.unit == "near_duplicate":
+            units = look_alike_units(manifest, links)
         folds, notes = _folds(manifest, config, units, protocol, seed)
         split = Split(config.kind, units.kind, seed, protocol, tuple(folds), (), tuple(notes))
         check_consistency(split, manifest, manifest.name)
@@ -118,7 +128,9 @@ def _folds(
             for f, test in enumerate(cutter.kfold(rows, config.folds, "folds", r))
         ], notes
     if config.kind == "lodo":
-        return _leave_one_dataset_out(manifest, cutter, notes), notes
+        parts, left_out = leave_one_dataset_out(manifest, units)
+        folds = [cutter.fold(f, 0, train, test) for f, (train, test) in enumerate(parts)]
+        return folds, [*notes, *left_out]
     return _by_attribute(manifest, config, cutter, protocol), notes
 
 
@@ -199,48 +211,6 @@ class _Cutter:
             )
 
 
-def _leave_one_dataset_out(manifest: Manifest, cutter: _Cutter, notes: list[str]) -> list[Fold]:
-    without = [row.id for row in manifest.rows if row.dataset is None]
-    names = sorted({row.dataset for row in manifest.rows if row.dataset is not None})
-    if without or len(names) < 2:
-        raise InputError(
-            f"Leave-one-dataset-out needs a dataset for each image: {len(names)} datasets, "
-            f"{len(without)} images without.",
-            rows=without,
-            expected="a `dataset` column with at least two values",
-        )
-    source = np.array([row.dataset for row in manifest.rows])
-    folds = []
-    for number, name in enumerate(names):
-        test, train = np.flatnonzero(source == name), np.flatnonzero(source != name)
-        # A unit that reaches over both datasets belongs to the test side.
-        across = np.isin(cutter.units.of_row[train], cutter.units.of_row[test])
-        if across.any():
-            notes.append(
-                f"fold {number} ({name}): {int(across.sum())} training images left out, their "
-                f"{cutter.units.kind} stands in {name} too"
-            )
-        train = train[~across]
-        shared = set(manifest.labels[test]) & set(manifest.labels[train])
-        if len(shared) < 2:
-            raise InputError(
-                f"Dataset {name} shares {len(shared)} classes with the others.",
-                expected="at least 2 shared classes",
-                fix="harmonise the labels with data.label_map.",
-            )
-        for side, rows in (("test", test), ("training", train)):
-            for label in sorted(set(manifest.labels[rows].tolist()) - shared):
-                count = int((manifest.labels[rows] == label).sum())
-                notes.append(
-                    f"fold {number} ({name}): {count} {side} images of "
-                    f"{manifest.classes[label]} left out, the other side has none"
-                )
-        test = test[np.isin(manifest.labels[test], list(shared))]
-        train = train[np.isin(manifest.labels[train], list(shared))]
-        folds.append(cutter.fold(number, 0, train, test))
-    return folds
-
-
 def _by_attribute(
     manifest: Manifest, config: SplitConfig, cutter: _Cutter, protocol: str
 ) -> list[Fold]:
@@ -274,10 +244,10 @@ def _by_attribute(
     rows = np.arange(len(manifest), dtype=np.int64)
     if protocol == "published" or cutter.units.kind == "image":
         return [cutter.fold(0, 0, rows[~chosen], rows[chosen])]
-    folds = []
-    for number, held_out in enumerate(cutter.kfold(rows, config.folds, "folds", 0)):
+    folds: list[Fold] = []
+    for held_out in cutter.kfold(rows, config.folds, "folds", 0):
         test = held_out[chosen[held_out]]
         train = np.setdiff1d(rows, held_out)
         if len(test):
-            folds.append(cutter.fold(number, 0, train[~chosen[train]], test))
+            folds.append(cutter.fold(len(folds), 0, train[~chosen[train]], test))
     return folds

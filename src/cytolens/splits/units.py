@@ -78,14 +78,20 @@ def find_units(manifest: Manifest, links: Links) -> Units:
     """Join everything that is linked to one unit (transitively)."""
     pairs = [*links.group, *links.exact, *links.near, *links.sibling]
     of_row = clusters(len(manifest), pairs)
-    if manifest.has_groups:
-        kind = "group"
-    elif len(np.unique(of_row)) < len(manifest):
-        kind = "near-duplicate cluster"
-    else:
-        kind = "image"
+    kind = "group" if manifest.has_groups else _kind_without_groups(of_row)
     names = tuple(manifest.rows[root].group or manifest.rows[root].id for root in of_row.tolist())
     return Units(of_row, names, kind)
+
+
+def look_alike_units(manifest: Manifest, links: Links) -> Units:
+    """Join equal files, near duplicates and siblings (transitively), whatever their groups."""
+    of_row = clusters(len(manifest), [*links.exact, *links.near, *links.sibling])
+    names = tuple(manifest.ids[root] for root in of_row.tolist())
+    return Units(of_row, names, _kind_without_groups(of_row))
+
+
+def _kind_without_groups(of_row: NDArray[np.int64]) -> str:
+    return "near-duplicate cluster" if len(np.unique(of_row)) < len(of_row) else "image"
 
 
 def image_units(manifest: Manifest) -> Units:
