@@ -1,0 +1,1 @@
+"""From a manifest to a commented recipe, chosen inside the training part alone."""
