@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 _LOADING = ("src", "href", "xlink:href", "srcset", "poster", "data", "action")
-_VOID = {"meta", "img", "br", "link", "input", "hr"}
+_VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
 
 
 class Page(HTMLParser):

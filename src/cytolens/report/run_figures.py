@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from cytolens.report import ranking_curves
+from cytolens.report.embedding import Embedding
 from cytolens.report.ranking_curves import Curve
 from cytolens.report.run_folder import RunFolder, level_text
 from cytolens.report.svg import LARGEST, inline, is_wide
-from cytolens.report.text import counted, percent_text, score_text
+from cytolens.report.text import counted, percent_text, score_text, thousands
 from cytolens.report.thumbnails import data_uri
+from cytolens.report.views import subgroups as parts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_MATRIX = "Images, and their share of the true class (row)."
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,11 @@ def run_figures(run: RunFolder, *, reuse: bool = False) -> dict[str, Drawn]:
         run: the run.
         reuse: take an SVG that lies there already, as an earlier report of this run wrote it.
     """
-    return {plan.name: drawn(plan, run.path, run.stamped, reuse=reuse) for plan in plans(run)}
+    found = {plan.name: drawn(plan, run.path, run.stamped, reuse=reuse) for plan in plans(run)}
+    if "confusion_cheapest" in found:  # beside it, the decision of the results once more
+        again = replace(_confusion(run), caption=f"Most probable class. {_MATRIX}")
+        found["confusion_beside"] = drawn(again, run.path, run.stamped, reuse=True, within="beside")
+    return found
 
 
 def drawn(plan: Plan, folder: Path, leaks: bool, *, reuse: bool = False, within: str = "") -> Drawn:
@@ -95,6 +103,13 @@ def plans(run: RunFolder) -> Iterator[Plan]:
         yield from _rankings(run)
     if any(row["n"] for row in run.metrics.get("reliability") or []):
         yield _reliability(run)
+    for column, values in parts.columns(run).items():
+        yield _subgroups(run, column, values)
+    cheapest = (run.metrics.get("cost") or {}).get("cheapest") or {}
+    if cheapest.get("confusion") and run.metrics.get("confusion"):
+        yield _cheapest(run, cheapest["confusion"])
+    if run.embedding is not None:
+        yield embedding_plan(run.embedding, run.classes)
 
 
 def _balance(counts: dict[str, int]) -> Plan:
@@ -108,30 +123,41 @@ def _balance(counts: dict[str, int]) -> Plan:
 def _training(run: RunFolder) -> Plan:
     from cytolens.report.figures import training
 
-    content = training.training(run.history)
+    stages = training.stages(run.history)
     folds = len({(line.get("repeat", 0), line["fold"]) for line in run.history})
     caption = "Loss and accuracy over the epochs."
+    if len(stages) > 1:
+        caption = "Above, the loss of the encoder; below, the classifier that was trained on it."
     if folds > 1:
         caption += (
             f" Thin: each of {folds} folds. Thick: their mean, as far as all of them trained."
         )
-    if content.best:
+    if any(content.best for _, content in stages):
         caption += " Triangles: the epoch that was kept."
-    alt = f"Lines of training and validation loss and accuracy over {len(content.epochs)} epochs."
-    return Plan("training_curves", caption, alt, lambda: training.draw(content))
+    lengths = " and ".join(f"{len(content.epochs)} epochs" for _, content in stages)
+    alt = f"Lines of training and validation loss and accuracy over {lengths}."
+    return Plan("training_curves", caption, alt, lambda: training.draw(stages))
 
 
 def _confusion(run: RunFolder) -> Plan:
+    caption = f"Confusion matrix: {_MATRIX[0].lower()}{_MATRIX[1:]}"
+    return _matrix("confusion_matrix", caption, run.metrics["confusion"], run.classes)
+
+
+def _cheapest(run: RunFolder, counts: list[list[int]]) -> Plan:
+    return _matrix("confusion_cheapest", f"Cheapest class. {_MATRIX}", counts, run.classes)
+
+
+def _matrix(name: str, caption: str, counts: list[list[int]], classes: Sequence[str]) -> Plan:
     from cytolens.report.figures import confusion
 
-    counts = run.metrics["confusion"]
     right = sum(row[i] for i, row in enumerate(counts))
     total = sum(map(sum, counts))
     return Plan(
-        "confusion_matrix",
-        "Confusion matrix: images, and their share of the true class (row).",
+        name,
+        caption,
         f"Matrix of true against predicted classes; {right} of {total} lie on the diagonal.",
-        lambda: confusion.draw(counts, run.classes),
+        lambda: confusion.draw(counts, classes),
     )
 
 
@@ -196,4 +222,40 @@ def _reliability(run: RunFolder) -> Plan:
         "images; below, their number.",
         f"Accuracy over confidence. Expected calibration error {in_points}.",
         lambda: reliability.draw(run.metrics["reliability"], ece),
+    )
+
+
+def _subgroups(run: RunFolder, column: str, values: Mapping[str, Mapping[str, Any]]) -> Plan:
+    from cytolens.report.figures import per_class
+
+    names, noun = parts.in_order(values), parts.noun(column)
+    said = ", ".join(f"{name} {score_text(values[name].get('accuracy'), 2)}" for name in names)
+    return Plan(
+        parts.figure_name(column),
+        f"Scores by {noun}, with {level_text(run)}s.",
+        f"Dots with whiskers by {noun}. Accuracy: {said}.",
+        lambda: per_class.draw(values, names, parts.SCORES),
+    )
+
+
+def embedding_plan(embedding: Embedding, classes: Sequence[str]) -> Plan:
+    """Return the figure of an embedding; its caption says what may be read from it."""
+    from cytolens.report.figures import embedding as scatter
+
+    method, count = embedding.method or "a projection", len(embedding.labels)
+    shown = [name for name in classes if name in embedding.labels]
+    some = counted(embedding.images, "image")
+    if embedding.images > count:
+        some = f"{thousands(count)} of {some}"
+    caption = (
+        f"The {embedding.part} part of the first fold ({some}) as the encoder places it, brought "
+        f"into the plane by {method}. Dots that lie close were close for the encoder too"
+    )
+    if method == "t-SNE":
+        caption += "; how far apart distant clusters lie, and how large they are, means little"
+    return Plan(
+        "embedding",
+        f"{caption}.",
+        f"Scatter of {counted(count, 'image')} of the classes {', '.join(shown)}.",
+        lambda: scatter.draw(embedding.xy, embedding.labels, classes),
     )

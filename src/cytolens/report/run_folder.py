@@ -6,7 +6,7 @@ import csv
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cytolens.core.errors import InputError
 from cytolens.core.files import read_json
+from cytolens.report.embedding import Embedding, read_embedding
 from cytolens.report.text import percent
 
 
@@ -39,7 +40,13 @@ class Scored:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The content of a run. `metrics` is always there; the rest is None or empty where missing."""
+    """The content of a run. `metrics` is always there; the rest is None or empty where missing.
+
+    Attributes:
+        folds: facts about the learning of each fold.
+        embedding: of the first fold of a contrastive run.
+        bundle: whether a bundle lies in the folder.
+    """
 
     path: Path
     metrics: dict[str, Any]
@@ -51,6 +58,9 @@ class RunFolder:
     history: list[dict[str, Any]]
     rows: list[dict[str, str]]
     scored: Scored | None
+    folds: list[dict[str, Any]] = field(default_factory=list)
+    embedding: Embedding | None = None
+    bundle: bool = False
 
     @property
     def classes(self) -> list[str]:
@@ -138,6 +148,7 @@ def read_run(path: Path) -> RunFolder:
             rows=[f"missing: {key}" for key in missing],
         )
     recipe_text = _text(path / "recipe.toml")
+    classes = [str(name) for name in metrics["classes"]]
     return RunFolder(
         path=path,
         metrics=metrics,
@@ -148,7 +159,10 @@ def read_run(path: Path) -> RunFolder:
         split=_optional(path / "split.json", "split"),
         history=_history(path / "history.jsonl"),
         rows=_manifest(path / "manifest.csv"),
-        scored=_predictions(path / "predictions.parquet", [str(c) for c in metrics["classes"]]),
+        scored=_predictions(path / "predictions.parquet", classes),
+        folds=_folds(path / "folds.json"),
+        embedding=read_embedding(path, classes),
+        bundle=(path / "bundle" / "bundle.json").is_file(),
     )
 
 
@@ -172,6 +186,13 @@ def _history(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in _text(path).splitlines() if line.strip()]
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not a history: {error}.", expected="JSON a line") from error
+
+
+def _folds(path: Path) -> list[dict[str, Any]]:
+    content = read_json(path, "facts of the folds") if path.is_file() else []
+    if not isinstance(content, list) or not all(isinstance(fold, dict) for fold in content):
+        raise InputError(f"{path} is not the facts of the folds.", expected="a list of objects")
+    return content
 
 
 def _manifest(path: Path) -> list[dict[str, str]]:

@@ -10,14 +10,16 @@ from cytolens.report.run_folder import RunFolder, level_text
 from cytolens.report.views import (
     asked,
     calibration,
+    costs,
     data,
-    epochs,
     headline,
+    learning,
     limits,
     repeat,
     results,
     samples,
     split,
+    subgroups,
 )
 from cytolens.report.views.picture import Picture
 
@@ -32,11 +34,15 @@ class RunView:
     headline: headline.Headline
     asked: asked.Asked
     data: data.Data | None
+    saw: str
     samples: list[samples.Sample]
+    sampled: str
     split: split.Split | None
     results: results.Results
     calibration: list[str]
-    training: list[epochs.Kept]
+    subgroups: list[subgroups.Subgroup]
+    costs: costs.Costs | None
+    learning: learning.Learning | None
     repeat: repeat.Repeat
     limits: list[str]
     figures: dict[str, Drawn]
@@ -54,12 +60,15 @@ class RunView:
         present: list[tuple[str, str, object]] = [
             ("asked", "What was asked", True),
             ("data", "Data and audit", self.data),
-            ("inputs", "What the network saw", self.samples),
+            ("inputs", self.saw, self.samples),
             ("split", "Split", self.split),
             ("results", "Results", True),
             ("calibration", "Calibration", "reliability" in self.figures),
+            ("subgroups", "Subgroups", self.subgroups),
+            ("costs", "Costs", self.costs),
             ("mistakes", "Surest mistakes", self.results.mistakes),
-            ("training", "Training", "training_curves" in self.figures),
+            ("training", self.learning.title if self.learning else "", self.learning),
+            ("embedding", "Embedding", "embedding" in self.figures),
             ("repeat", "How to repeat it", True),
             ("limits", "Limits", True),
         ]
@@ -68,6 +77,7 @@ class RunView:
 
 def run_view(run: RunFolder) -> RunView:
     """Compute all sections of a run; the figures are still missing."""
+    sample = samples.samples(run)
     return RunView(
         title=run_title(run),
         stamped=run.stamped,
@@ -75,11 +85,15 @@ def run_view(run: RunFolder) -> RunView:
         headline=headline.headline(run),
         asked=asked.asked(run),
         data=data.data(run),
-        samples=samples.samples(run),
+        saw=samples.heading(run),
+        samples=sample,
+        sampled=samples.words(run, sample),
         split=split.split(run),
         results=results.results(run),
         calibration=calibration.calibration(run),
-        training=epochs.epochs(run),
+        subgroups=subgroups.subgroups(run),
+        costs=costs.costs(run),
+        learning=learning.learning(run),
         repeat=repeat.repeat(run),
         limits=limits.limits(run),
         figures={},

@@ -1,4 +1,4 @@
-"""Training curves: loss and accuracy over epochs, a thin line a fold, a thick mean."""
+"""Training curves: loss and accuracy over epochs, a thin line a fold, a thick mean; by stage."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from cytolens.report.text import defined
 
 PARTS = ("train", "validation")
 MEASURES = ("loss", "accuracy")
+_TITLES = {"encoder": "1. Encoder", "classifier": "2. Classifier on the frozen encoder"}
 _FOLDS_DRAWN = 12  # thin lines; beyond this they are a smear
 
 
@@ -33,6 +34,10 @@ class Training:
     epochs: list[int]
     values: dict[str, dict[str, NDArray[np.float64]]]
     best: list[int]
+
+    def said(self, measure: str) -> bool:
+        """Return whether any fold gave a value of this measure."""
+        return any(bool(np.isfinite(part).any()) for part in self.values[measure].values())
 
 
 def training(history: Sequence[Mapping[str, Any]]) -> Training:
@@ -58,21 +63,52 @@ def _run(line: Mapping[str, Any]) -> tuple[int, int]:
     return int(line.get("repeat", 0)), int(line["fold"])
 
 
-def draw(content: Training) -> Figure:
-    """Draw loss above accuracy."""
-    figure = new_figure(4.1)
-    panels = figure.subplots(2, 1, sharex=True)
-    for axes, measure in zip(panels, MEASURES, strict=True):
+def stages(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, Training]]:
+    """Return (stage, its lines arranged) in the order of the history; one stage "" without names.
+
+    A contrastive run has the stages "encoder" and "classifier".
+    """
+    lines: dict[str, list[Mapping[str, Any]]] = {}
+    for line in history:
+        lines.setdefault(str(line.get("stage") or ""), []).append(line)
+    return [(name, training(some)) for name, some in lines.items()]
+
+
+def draw(content: Sequence[tuple[str, Training]]) -> Figure:
+    """Draw loss above accuracy, the stages below one another; measures without values are left out.
+
+    Args:
+        content: what `stages` returned.
+    """
+    panels = [(name, stage, m) for name, stage in content for m in MEASURES if stage.said(m)]
+    panels = panels or [("", content[0][1], MEASURES[0])]
+    figure = new_figure(0.6 + 1.75 * len(panels) + 0.15 * len(content))
+    drawn = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
+    for place, (name, stage, measure) in enumerate(panels):
+        axes = drawn[place]
         for index, part in enumerate(PARTS):
-            _lines(axes, content.epochs, content.values[measure][part], index, part)
-        _best(axes, content.best)
-        axes.set_ylabel(measure.capitalize())
-    panels[0].set_ylim(bottom=0)
-    panels[1].set_ylim(top=1.02)
-    panels[1].set_xlabel("Epoch")
-    panels[1].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    legend_below(figure, panels[1], 3)
+            _lines(axes, stage.epochs, stage.values[measure][part], index, part)
+        _best(axes, stage.best)
+        _frame(axes, name, measure)
+        if place and panels[place - 1][0] == name:
+            axes.sharex(drawn[place - 1])
+            drawn[place - 1].tick_params(labelbottom=False)
+            drawn[place - 1].set_xlabel("")
+        elif name:
+            axes.set_title(_TITLES.get(name, name.capitalize()), loc="left", weight="bold")
+    most = max(drawn, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
+    legend_below(figure, most, 3)
     return figure
+
+
+def _frame(axes: Axes, stage: str, measure: str) -> None:
+    axes.set_ylabel("Contrastive loss" if stage == "encoder" else measure.capitalize())
+    axes.set_xlabel("Epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    if measure == "loss":
+        axes.set_ylim(bottom=0)
+    else:
+        axes.set_ylim(top=1.02)
 
 
 def _lines(

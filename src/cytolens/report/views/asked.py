@@ -8,6 +8,7 @@ from typing import Any
 
 from cytolens.report.run_folder import RunFolder
 from cytolens.report.text import UNDEFINED
+from cytolens.report.views.method import method, without_effect
 
 
 @dataclass(frozen=True)
@@ -20,21 +21,35 @@ class Section:
 
 @dataclass(frozen=True)
 class Asked:
-    """The recipe in its author's words, in short, and its full text."""
+    """The recipe in its author's words, its method in ours, its settings, and its full text."""
 
     about: str
+    method: list[str]
     sections: list[Section]
     toml: str
 
 
 def asked(run: RunFolder) -> Asked:
-    """Return the settings of the recipe; those at its top level come first."""
-    tables = {key: value for key, value in run.recipe.items() if isinstance(value, Mapping)}
-    top = {key: value for key, value in run.recipe.items() if key not in (*tables, "about")}
+    """Return the settings of the recipe; those at its top level come first.
+
+    Tables without an effect on this run are left to the full text.
+    """
+    unused = without_effect(run)
+    tables = {
+        name: {key: value for key, value in table.items() if f"{name}.{key}" not in unused}
+        for name, table in run.recipe.items()
+        if isinstance(table, Mapping) and name not in unused
+    }
+    top = {
+        key: value
+        for key, value in run.recipe.items()
+        if not isinstance(value, Mapping) and key != "about"
+    }
     sections = [Section("experiment", list(_settings(top)))] if top else []
     sections += [Section(name, list(_settings(table))) for name, table in tables.items()]
     return Asked(
         about=str(run.recipe.get("about", "")),
+        method=method(run),
         sections=[section for section in sections if section.settings],
         toml=run.recipe_text,
     )
@@ -43,7 +58,9 @@ def asked(run: RunFolder) -> Asked:
 def _settings(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in table.items():
         name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and any(isinstance(v, Mapping) for v in value.values()):
+            yield name, "as a table"
+        elif isinstance(value, Mapping):
             yield from _settings(value, f"{name}: ")
         else:
             yield name, value_text(value)

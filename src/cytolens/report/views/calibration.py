@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from cytolens.report.run_folder import RunFolder
-from cytolens.report.text import bounds, defined, number, percent, score_text
+from cytolens.report.text import (
+    bounds,
+    counted,
+    defined,
+    number,
+    percent,
+    score_text,
+    thousands,
+)
+from cytolens.report.views.method import classifier
 
 _EVEN = 0.01  # a mean difference below one point is called neither too sure nor too shy
 
@@ -33,7 +42,36 @@ def calibration(run: RunFolder) -> list[str]:
             f"Brier score {number(brier)}, log-loss {number(loss)}: lower is better; both reward "
             "probabilities that are right as well as decided."
         )
+    if scaling := scaled(run):
+        said.append(scaling)
     return said
+
+
+def temperatures(run: RunFolder) -> list[float | None]:
+    """Return the temperature that scaled each fold's probabilities; None where none did."""
+    return [defined(fold.get("temperature")) for fold in run.folds]
+
+
+def scaled(run: RunFolder) -> str:
+    """Say by which temperatures the probabilities were calibrated; "" if by none."""
+    found = temperatures(run)
+    known = [value for value in found if value is not None]
+    if not known:
+        return ""
+    low, high = number(min(known), 2), number(max(known), 2)
+    span = low if low == high else f"{low} to {high}"
+    where = "within its training part" if classifier(run) else "on its validation part"
+    means = "above 1 makes the model less sure, below 1 surer"
+    if len(known) == len(found):
+        return (
+            f"The probabilities of each fold are calibrated, by a temperature fitted {where}: "
+            f"{span} ({means})."
+        )
+    return (
+        f"In {thousands(len(known))} of {counted(len(found), 'fold')} the probabilities are "
+        f"calibrated, by a temperature fitted {where}: {span} ({means}). In the others they are "
+        "not."
+    )
 
 
 def _verdict(surplus: float) -> str:

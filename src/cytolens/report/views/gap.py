@@ -91,9 +91,9 @@ def _points(share: float) -> str:
 def _meaning(difference: Score) -> str:
     value, low, high = bounds(difference)
     if value is None or low is None or high is None:
-        return "Both numbers come from the same images and the same network."
+        return "Both numbers come from the same images and the same recipe."
     same = (
-        "Same images, network and schedule; what differs is when images are augmented and what "
+        "Same images, same recipe; what differs is when images are augmented and what "
         "may stand on both sides of the split."
     )
     if low > 0:

@@ -87,6 +87,8 @@ def _sentences(run: RunFolder) -> Iterator[str]:
         )
     else:
         seen = UNIT_WORDS.get(unit, "the image itself")
+        if str((run.split or {}).get("kind")) == "lodo":
+            seen = "the data set that it stands in"
         yield f"Each image was judged by a model whose training had seen nothing of {seen}."
     if baseline := _baseline(run):
         yield baseline

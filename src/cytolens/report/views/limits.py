@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cytolens.report.run_folder import RunFolder
-from cytolens.report.text import bounds, counted, percent
+from cytolens.report.text import bounds, counted, percent, thousands
+from cytolens.report.views.calibration import temperatures
+from cytolens.report.views.costs import costs
+from cytolens.report.views.learning import many_pairless, pairless
+from cytolens.report.views.method import classifier, members
+from cytolens.report.views.subgroups import columns, noun
 
 _FEW_IMAGES = 30
 _FEW_UNITS = 30
@@ -14,7 +19,13 @@ _WIDE = 0.2
 
 def limits(run: RunFolder) -> list[str]:
     """Return the limits of this run, the gravest first."""
-    return [*_of_the_split(run), *_of_the_sample(run), *_always(run)]
+    return [
+        *_of_the_split(run),
+        *_of_the_sample(run),
+        *_of_the_method(run),
+        *_of_the_costs(run),
+        *_always(run),
+    ]
 
 
 def _of_the_split(run: RunFolder) -> Iterator[str]:
@@ -57,6 +68,54 @@ def _of_the_sample(run: RunFolder) -> Iterator[str]:
         yield (
             "All images come from one source. Another laboratory, stain, scanner or population "
             "was not tried, and results usually fall there."
+        )
+
+
+def _of_the_method(run: RunFolder) -> Iterator[str]:
+    if classifier(run) and not run.bundle:
+        yield (
+            "A classical baseline is there to be compared with: it is not kept, and cytolens "
+            "predict cannot use it on new images."
+        )
+    if members(run):
+        yield (
+            "An ensemble needs all of its members for every image, and cytolens predict cannot "
+            "use it on new ones."
+        )
+    if many_pairless(run) and (found := pairless(run)):
+        batches = counted(found[1], "contrastive batch", "contrastive batches")
+        yield (
+            f"{thousands(found[0])} of {batches} held no pair: the encoder learned from "
+            "fewer images than the epochs suggest."
+        )
+    small = [
+        f"{value} ({scores.get('n', 0)})"
+        for column, values in columns(run).items()
+        for value, scores in values.items()
+        if (scores.get("n") or 0) < _FEW_IMAGES
+    ]
+    if small:
+        kinds = " or ".join(noun(column) for column in columns(run))
+        yield f"Few images by {kinds}: {', '.join(small)}. What is said of them is rough."
+
+
+def _of_the_costs(run: RunFolder) -> Iterator[str]:
+    found = costs(run)
+    if found is None:
+        return
+    yield (
+        "What an error costs is a judgement that the recipe makes, not a measurement. Other costs "
+        f"give other totals{' and other cheapest decisions' if found.compared else ''}."
+    )
+    if found.compared and run.bundle:
+        yield (
+            "cytolens predict answers with the most probable class and its own probabilities: the "
+            "costs, and the temperature where there is one, are not in the bundle."
+        )
+    if found.compared and None in (temperatures(run) or [None]):
+        yield (
+            "The cheapest decisions rest on probabilities that were not calibrated: where the "
+            "model claims more confidence than it has earned, they weigh the costs wrongly."
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cytolens.report.run_folder import RunFolder
 from cytolens.report.text import defined, seconds
+from cytolens.report.views.method import members, needs_weights
 
 _MACHINE = {
     "cytolens": "cytolens",
@@ -23,6 +24,7 @@ class Repeat:
     """Everything needed to run it again."""
 
     command: str
+    same: str
     machine: list[tuple[str, str]]
     packages: list[tuple[str, str]]
     stages: list[tuple[str, str]]
@@ -38,6 +40,7 @@ def repeat(run: RunFolder) -> Repeat:
         total = sum(value for v in stages.values() if (value := defined(v)) is not None)
     command = environment.get("command") or ""
     return Repeat(
+        same=_same(run),
         command=" ".join(map(str, command)) if isinstance(command, list) else str(command),
         machine=[
             (title, str(environment[key]))
@@ -48,3 +51,10 @@ def repeat(run: RunFolder) -> Repeat:
         stages=[(stage.replace("_", " "), seconds(value)) for stage, value in stages.items()],
         total=seconds(total) if environment.get("seconds") else "",
     )
+
+
+def _same(run: RunFolder) -> str:
+    if members(run):
+        return "The same runs give the same ensemble."
+    needed = ", its seed and the same weights" if needs_weights(run) else " and its seed"
+    return f"With the recipe above{needed}, the split file gives the same parts again."

@@ -1,4 +1,4 @@
-"""The drawn sample: what the network was given, and the augmented views of it."""
+"""The drawn sample: what the model was given, and the augmented views of it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cytolens.core.files import read_json
 from cytolens.report.run_folder import RunFolder
+from cytolens.report.views.method import classifier, classifier_features, draws_views, needs_weights
 from cytolens.report.views.picture import Picture
 
 _SHOWN = 6
@@ -15,7 +16,7 @@ _VIEWS = 5
 
 @dataclass(frozen=True)
 class Sample:
-    """One input of the network and its views."""
+    """One input of the model and its views."""
 
     label: str
     id: str
@@ -39,6 +40,25 @@ def samples(run: RunFolder) -> list[Sample]:
             Picture(folder / file, f"{label}, augmented view {v}")
             for v, file in enumerate(entry.get("views") or [], 1)
         ]
-        first = Picture(folder / entry["input"], f"{label}, as the network gets it")
+        first = Picture(folder / entry["input"], f"{label}, as the model gets it")
         found.append(Sample(label, name, first, views[:_VIEWS]))
     return found
+
+
+def heading(run: RunFolder) -> str:
+    if needs_weights(run):
+        return "What the network saw"
+    looks = classifier(run) and classifier_features(run) != "none"
+    return "What the classifier saw" if looks else "Some images"
+
+
+def words(run: RunFolder, found: list[Sample]) -> str:
+    """Say what the pictures are, and whether training used such views."""
+    said = "A drawn sample. Framed: the image after preprocessing."
+    if not any(sample.views for sample in found):
+        return said
+    if draws_views(run):
+        return f"{said} Beside it: the augmented views that training drew from it."
+    if (run.recipe.get("expand") or {}).get("when", "never") != "never":
+        return f"{said} Beside it: views drawn with the settings of the augmented copies."
+    return f"{said} Beside it: augmented views, which this run did not train on."

@@ -10,6 +10,13 @@ from cytolens.report.run_folder import RunFolder
 from cytolens.report.text import UNDEFINED, thousands
 
 PARTS = ("train", "validation", "test")
+_KINDS = {
+    "holdout": "one part held out",
+    "kfold": "k-fold",
+    "lodo": "leave one data set out, each fold named by the one it tests",
+    "attribute": "by a column of the manifest",
+    "file": "from a file",
+}
 
 
 @dataclass(frozen=True)
@@ -42,10 +49,11 @@ def split(run: RunFolder) -> Split | None:
     groups = {name: run.index.value(name, "group") for fold in folds for name in _everyone(fold)}
     grouped = any(group is not None for group in groups.values())
     repeats = len({fold.get("repeat", 0) for fold in folds}) > 1
+    kind = str(run.split.get("kind", ""))
     return Split(
-        kind=str(run.split.get("kind", "")),
+        kind=_KINDS.get(kind, kind),
         unit=str(run.split.get("unit", "")),
-        folds=[_fold(fold, groups, repeats, grouped) for fold in folds],
+        folds=[_fold(fold, groups, _name(run, fold, kind, repeats), grouped) for fold in folds],
         leaks=[str(reason) for reason in run.split.get("leaks") or []],
         grouped=grouped,
     )
@@ -56,12 +64,11 @@ def _everyone(fold: Mapping[str, Any]) -> list[str]:
 
 
 def _fold(
-    fold: Mapping[str, Any], groups: Mapping[str, str | None], repeats: bool, grouped: bool
+    fold: Mapping[str, Any], groups: Mapping[str, str | None], name: str, grouped: bool
 ) -> Fold:
     parts = [fold.get(part) or [] for part in PARTS]
     sets = [_groups(ids, groups) for ids in parts]
     shared = len((sets[0] | sets[1]) & sets[2])
-    name = f"{fold.get('repeat', 0)}.{fold['fold']}" if repeats else str(fold["fold"])
     return Fold(
         name=name,
         images=[thousands(len(ids)) for ids in parts],
@@ -69,6 +76,13 @@ def _fold(
         shared=thousands(shared) if grouped else UNDEFINED,
         leaks=shared > 0,
     )
+
+
+def _name(run: RunFolder, fold: Mapping[str, Any], kind: str, repeats: bool) -> str:
+    name = f"{fold.get('repeat', 0)}.{fold['fold']}" if repeats else str(fold["fold"])
+    tested = {run.index.value(image, "dataset") for image in fold.get("test") or []}
+    only = tested.pop() if kind == "lodo" and len(tested) == 1 else None
+    return f"{name}: {only}" if only else name
 
 
 def _groups(ids: Sequence[str], groups: Mapping[str, str | None]) -> set[str]:
