@@ -31,16 +31,23 @@ from cytolens.data.catalog import CATALOG, Dataset
 from cytolens.data.loading import IMAGE_SUFFIXES
 from cytolens.data.phantom import KINDS, PhantomConfig
 from cytolens.data.reading import MAX_PIXELS, MIN_SIDE
+from cytolens.evaluation import FUSIONS
 from cytolens.evaluation.metrics import OVERALL, PER_CLASS
+from cytolens.experiments.harmonise import harmonisations
 from cytolens.experiments.recipe import Recipe, shipped_recipes
 from cytolens.features.engines import ENGINES
 from cytolens.models.backbones import PAPER_BACKBONES
 from cytolens.models.cards import Card, read_card, shipped_cards
+from cytolens.models.classical.classifiers import CLASSIFIERS
+from cytolens.models.classical.features import FEATURE_SETS, FEATURES
 from cytolens.models.freezing import KERAS_CONVOLUTIONS
 from cytolens.models.heads import HEADS
 from cytolens.pixels.steps import STEPS
 from cytolens.pixels.views import TEST_VIEWS
 from cytolens.report.views.names import OVERALL as WORDS
+from cytolens.training.contrastive.losses import PAIR_LOSSES
+from cytolens.training.cost.bethesda import COSTS, NAMES
+from cytolens.training.cost.matrix import COST_MATRICES
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- /generated -->)", re.S)
@@ -294,10 +301,49 @@ def recipes() -> str:
     return table(("recipe", "what it is"), rows)
 
 
+def bethesda() -> str:
+    rows = zip(NAMES, COSTS, strict=True)
+    return table(
+        ("true \\ called", *NAMES), ((name, *(f"{c:g}" for c in row)) for name, row in rows)
+    )
+
+
 def named(registry: Any, what: str) -> str:
     """Return a table of a registry whose things have docstrings."""
     rows = ((code(name), summary(registry.get(name))) for name in registry)
     return table((what, "what it does"), rows)
+
+
+def harmonised() -> str:
+    known = harmonisations()
+    rows = []
+    for name in known:
+        one = known.get(name)
+        labels = {c: [label for label, m in one.meaning.items() if m == c] for c in one.classes}
+        meant = "; ".join(f"**{c}**: {', '.join(found)}" for c, found in labels.items())
+        rows.append((code(name), one.about, meant))
+    return table(("harmonisation", "what it is", "**class**: labels"), rows).replace(r"\*\*", "**")
+
+
+def classifiers() -> str:
+    rows = (
+        (
+            code(name),
+            CLASSIFIERS.get(name).title,
+            ", ".join(code(key) for key in CLASSIFIERS.get(name).settings),
+        )
+        for name in CLASSIFIERS
+    )
+    return table(("classifier", "what it is", "settings"), rows)
+
+
+def feature_sets() -> str:
+    rows = []
+    for name in FEATURE_SETS:
+        known = FEATURE_SETS.get(name)
+        count = sum(len(FEATURES.get(group).names) for group in known.groups)
+        rows.append((code(name), known.title, str(count or "")))
+    return table(("features", "what they are", "numbers"), rows)
 
 
 def limits() -> str:
@@ -317,13 +363,20 @@ TABLES: dict[str, Callable[[], str]] = {
     "metrics": metrics,
     "per-class": lambda: ", ".join(code(name) for name in PER_CLASS) + ".",
     "heads": lambda: named(HEADS, "head"),
+    "cost-matrices": lambda: named(COST_MATRICES, "matrix"),
+    "bethesda": bethesda,
+    "contrastive-losses": lambda: named(PAIR_LOSSES, "loss"),
     "engines": lambda: named(ENGINES, "engine"),
+    "fusions": lambda: named(FUSIONS, "fusion"),
+    "harmonisations": harmonised,
     "test-views": lambda: ", ".join(code(name) for name in TEST_VIEWS) + ".",
     "steps": steps,
     "backbones": backbones,
     "keras": keras,
     "cards": cards,
     "card": lambda: fields(Card),
+    "classifiers": classifiers,
+    "feature-sets": feature_sets,
     "tissues": tissues,
     "phantom": lambda: fields(PhantomConfig),
     "limits": limits,

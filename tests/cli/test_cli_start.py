@@ -14,6 +14,8 @@ from cytolens.cli.main import app
 VERBS = (
     *(("demo",), ("split",), ("run",), ("recipes",), ("predict",), ("doctor",)),
     *(("data", verb) for verb in ("list", "import", "phantom", "audit")),
+    ("plan",),
+    *(("compare",), ("fuse",)),
     *(("store", verb) for verb in ("info", "clear")),
 )
 

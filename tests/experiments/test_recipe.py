@@ -52,7 +52,8 @@ def test_a_recipe_that_does_not_exist_and_one_that_is_a_folder(tmp_path: Path) -
     names = ", ".join(shipped_recipes())
     assert _message(Path("frosen")) == (
         "There is no recipe 'frosen' (did you mean 'frozen'?).\n"
-        f"Expected: a TOML file, or one of {names}"
+        f"Expected: a TOML file, or one of {names}, or an experiment of a paper "
+        "(`cytolens recipes`)"
     )
     assert _message(tmp_path) == f"The recipe at {tmp_path} cannot be read: Is a directory."
 

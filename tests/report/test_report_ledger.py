@@ -32,6 +32,7 @@ LEDGER: dict[str, Any] = {
     "unit": "group",
     "units": 200,
     "notes": ["a note"],
+    "cytolens": "0.1.0",
     "sentences": ["Honestly measured, accuracy is 54.5 %."],
     "rows": [
         row("grouped", protocol="honest", n=917, run="grouped", **HONEST),

@@ -55,3 +55,13 @@ def print_json(content: Any) -> None:
     """Write strict JSON to standard output."""
     json.dump(content, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def show_scores(metrics: dict[str, Any]) -> None:
+    """Print the first scores of a run, and its leaks."""
+    from cytolens.report.text import score_text
+
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "auc"):
+        out.print(f"{name.replace('_', ' '):<18} {score_text(metrics[name])}", markup=False)
+    if metrics["leaks"]:
+        out.print("LEAKS: " + "; ".join(metrics["leaks"]), style="bold red", markup=False)

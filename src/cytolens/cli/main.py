@@ -8,7 +8,21 @@ import sys
 import typer
 
 from cytolens import __version__
-from cytolens.cli import data, demo, doctor, predict, recipes, run, split, store
+from cytolens.cli import (
+    compare,
+    data,
+    demo,
+    doctor,
+    fuse,
+    ledger,
+    plan,
+    predict,
+    recipes,
+    reproduce,
+    run,
+    split,
+    store,
+)
 from cytolens.cli.console import err
 from cytolens.core.errors import CytolensError
 
@@ -23,7 +37,12 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("split")(split.split)
+app.command("plan")(plan.plan)
 app.command("run")(run.run)
+app.command("reproduce")(reproduce.reproduce)
+app.command("compare")(compare.compare)
+app.command("fuse")(fuse.fuse)
+app.command("ledger")(ledger.ledger)
 app.command("recipes")(recipes.recipes)
 app.command("predict")(predict.predict)
 app.add_typer(store.app, name="store")

@@ -19,6 +19,7 @@ _PACKAGES = (
     "opencv-python-headless",
     "openvino",
     "pillow",
+    "scikit-image",
     "scikit-learn",
     "timm",
     "torch",
@@ -53,7 +54,7 @@ def describe(clock: Clock, engine: str, device: str, notes: list[str]) -> dict[s
         "device": device,
         "engine": engine,
         "packages": {name: _version(name) for name in _PACKAGES},
-        "command": _command(),
+        "command": command_line(),
         "seconds": clock.seconds,
         "notes": notes,
     }
@@ -66,7 +67,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _command() -> str:
+def command_line() -> str:
     """Return the command line, with the program by its bare name."""
     program, *rest = sys.argv or [""]
     return shlex.join([os.path.basename(program) or "python", *rest])

@@ -20,11 +20,16 @@ _VIEWS = 4
 _SIDE = 160  # pixels of the longer side in the report
 
 
-def write_samples(folder: Path, manifest: Manifest, recipe: Recipe, size: tuple[int, int]) -> None:
-    """Write `input_<k>.png`, `view_<k>_<v>.png` and `index.json`: what the network sees.
+def write_samples(
+    folder: Path, manifest: Manifest, recipe: Recipe, size: tuple[int, int] | None
+) -> None:
+    """Write `input_<k>.png`, `view_<k>_<v>.png` and `index.json`: what the learner sees.
 
     One image a class first, then more of the classes in turn, drawn from the recipe's seed; the
     views are the very ones of training.
+
+    Args:
+        size: height and width in pixels; None: each image's own.
     """
     drawn = rng(recipe.seed, "samples").permutation(len(manifest))
     originals = [int(row) for row in drawn if manifest.rows[row].parent is None]
@@ -37,10 +42,11 @@ def write_samples(folder: Path, manifest: Manifest, recipe: Recipe, size: tuple[
     index = []
     for k, row in enumerate(chosen):
         item = manifest.rows[row]
-        image = preprocess(read_image(item.image), recipe.pixels, size)
+        read = read_image(item.image)
+        image = preprocess(read, recipe.pixels, size or (read.shape[0], read.shape[1]))
         write_bytes(folder / f"input_{k}.png", _png(image))
         names = []
-        for v in range(1, 0 if recipe.augment.identity else _VIEWS + 1):
+        for v in range(1, _VIEWS + 1 if _draws_views(recipe) else 0):
             names.append(f"view_{k}_{v}.png")
             pixels = view(image, recipe.augment, recipe.seed, item.id, v)
             write_bytes(folder / names[-1], _png(pixels))
@@ -48,6 +54,11 @@ def write_samples(folder: Path, manifest: Manifest, recipe: Recipe, size: tuple[
             {"id": item.id, "label": item.label, "input": f"input_{k}.png", "views": names}
         )
     write_json(folder / "index.json", index)
+
+
+def _draws_views(recipe: Recipe) -> bool:
+    """Whether anything is augmented; a classical classifier sees no views."""
+    return not (recipe.augment.identity or recipe.classifier.used)
 
 
 def _png(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:

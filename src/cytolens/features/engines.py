@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -77,25 +77,28 @@ class OpenVINOEngine:
             "NUM_STREAMS": str(max(1, (os.cpu_count() or 1))),
         }
         self._compiled = openvino.Core().compile_model(model, "CPU", settings)
-        self._queue_type = openvino.AsyncInferQueue
+        self._width = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
     def run(self, batches: Batches) -> Iterator[NDArray[np.float32]]:
+        # No Python callbacks: a thread that still leaves one waits for the interpreter while the
+        # interpreter, letting go of the network, waits for the thread.
+        requests = [self._compiled.create_infer_request() for _ in range(self._width)]
         for batch in batches:
             chunks = [batch[i : i + self.chunk] for i in range(0, len(batch), self.chunk)]
-            results: list[NDArray[np.float32] | None] = [None] * len(chunks)
-
-            def keep(
-                request: object, number: int, results: list[NDArray[np.float32] | None] = results
-            ) -> None:
-                tensor = request.get_output_tensor(0)  # type: ignore[attr-defined]
-                results[number] = np.array(tensor.data, dtype=np.float32)
-
-            queue = self._queue_type(self._compiled)
-            queue.set_callback(keep)
+            results: list[NDArray[np.float32]] = []
             for number, chunk in enumerate(chunks):
-                queue.start_async({0: chunk}, number)
-            queue.wait_all()
-            yield np.concatenate([r for r in results if r is not None])
+                if number >= self._width:
+                    results.append(_result(requests[number % self._width]))
+                requests[number % self._width].start_async({0: chunk})
+            for number in range(len(results), len(chunks)):
+                results.append(_result(requests[number % self._width]))
+            yield np.concatenate(results)
+
+
+def _result(request: Any) -> NDArray[np.float32]:
+    """Wait for a request and copy what it computed, before it is used again."""
+    request.wait()
+    return np.array(request.get_output_tensor(0).data, dtype=np.float32)
 
 
 ENGINES.register("openvino", OpenVINOEngine)

@@ -1,0 +1,1 @@
+"""The papers that are reproduced: one folder each, everything in it is data."""

@@ -1,0 +1,164 @@
+"""Run the cells of a study, each once: what is finished is kept, what was cut off goes on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cytolens.core.config import to_dict
+from cytolens.core.errors import InputError
+from cytolens.core.files import read_json, sha256_json, write_json, writing
+from cytolens.core.progress import Progress
+from cytolens.data.facts import scan_or_fail
+from cytolens.data.manifest import Manifest
+from cytolens.experiments.fuse import fuse_runs
+from cytolens.experiments.papers.paper import Fusion
+from cytolens.experiments.recipe import Recipe
+from cytolens.experiments.reproduction.planning import Planned
+from cytolens.experiments.run import run_recipe
+from cytolens.models.backbones import canonical
+from cytolens.models.weights import resolve_weights
+
+_CELLS = "cells.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell: its run, or why there is none."""
+
+    planned: Planned
+    run: Path | None
+    why_not: str | None
+
+
+class Runs:
+    """The runs of a study folder, and what each was made of.
+
+    Args:
+        folder: of the study.
+        manifest: with its own labels; recipes harmonise them.
+        overwrite: replace runs that were made of something else.
+
+    Raises:
+        InputError: the folder holds something else, or images that cannot be read.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, progress: Progress, *, overwrite: bool = False
+    ) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.progress = progress
+        self.overwrite = overwrite
+        known = folder / _CELLS
+        if (
+            folder.exists()
+            and not known.exists()
+            and (not folder.is_dir() or any(folder.iterdir()))
+        ):
+            raise InputError(
+                f"{folder} holds something else than a study.", fix="choose another --out."
+            )
+        self._known: dict[str, str] = read_json(known, "cells of a study") if known.exists() else {}
+        with progress.task("looking at the images", len(manifest)) as step:
+            facts = scan_or_fail(manifest, step=step)
+        images = [
+            [sha, row.id, row.label, row.group, row.dataset, row.magnification, row.parent]
+            for row, sha in zip(manifest.rows, facts.sha256, strict=True)
+        ]
+        extra = [dict(row.extra) for row in manifest.rows]
+        self._data = sha256_json([images, extra])
+
+    def check(self, planned: Sequence[Planned]) -> None:
+        """Refuse to mix: runs that stand here must be made of the same recipes, data and weights.
+
+        Raises:
+            InputError: with all that are not, unless they are to be overwritten.
+        """
+        stale = [
+            key
+            for one in planned
+            if one.recipe is not None
+            and self._stands(key := cell_key(one))
+            and self._known.get(key) != self.digest(one.recipe)
+        ]
+        if stale and not self.overwrite:
+            raise InputError(
+                f"{self.folder} holds runs of other settings, data or weights.",
+                rows=stale,
+                fix="choose another --out, or pass --overwrite to replace them.",
+            )
+
+    def run(self, planned: Planned) -> Outcome:
+        """Run a cell, or keep its finished run. A mistake of one cell does not stop the others."""
+        if planned.recipe is None:
+            return Outcome(planned, None, planned.why_not)
+        key = cell_key(planned)
+        try:
+            out = self.claim(key, self.digest(planned.recipe))
+            if not (out / "metrics.json").exists():
+                self.progress.say(key)
+                run_recipe(planned.recipe, self.manifest, out, progress=self.progress)
+        except InputError as error:
+            self.progress.say(f"{key} did not run: {error}")
+            return Outcome(planned, None, str(error))
+        return Outcome(planned, out, None)
+
+    def fuse(self, fusion: Fusion, members: Sequence[Path], protocol: str) -> Path:
+        """Make an ensemble of finished runs, or keep it.
+
+        Raises:
+            InputError: fewer than two members, or runs that differ in their images.
+        """
+        name = f"{protocol}/fusion-{fusion.name}"
+        keys = [member.relative_to(self.folder).as_posix() for member in members]
+        made_of = sha256_json([fusion.name, [[key, self._known[key]] for key in keys]])
+        out = self.claim(name, made_of)
+        if (out / "metrics.json").exists():
+            return out
+        return fuse_runs(members, fusion.name, out)
+
+    def digest(self, recipe: Recipe) -> str:
+        """Return what a run is made of, as one hash: recipe, data, weights."""
+        classical = recipe.classifier.used and recipe.classifier.features != "deep"
+        weights = "none"
+        if not classical:
+            name = canonical(recipe.model.backbone)
+            weights = resolve_weights(name, recipe.model.weights, recipe.seed).identity
+        return sha256_json([to_dict(recipe), self._data, weights])
+
+    def claim(self, key: str, digest: str) -> Path:
+        """Note what a folder of the study is made of, and return it.
+
+        What stands there and was made of something else is removed first: it was to be
+        overwritten (`check`), or follows from runs that were.
+        """
+        place = self.folder / key
+        if self._known.get(key) != digest:
+            for old in (place, place.with_name(place.name + ".partial")):
+                shutil.rmtree(old, ignore_errors=True)
+            self._known[key] = digest
+            with writing(self.folder, "the study"):
+                write_json(self.folder / _CELLS, self._known)
+        return place
+
+    def _stands(self, key: str) -> bool:
+        place = self.folder / key
+        return place.exists() or place.with_name(place.name + ".partial").exists()
+
+
+def cell_key(planned: Planned) -> str:
+    """Return the folder of a cell within the study."""
+    return f"{planned.cell.protocol}/{planned.cell.name}"
+
+
+def run_facts(run: Path) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """Return metrics, environment and facts of the folds of a finished run."""
+    metrics = read_json(run / "metrics.json", "metrics of a run")
+    environment = read_json(run / "environment.json", "environment of a run")
+    folds = run / "folds.json"
+    facts = read_json(folds, "facts of the folds") if folds.exists() else []
+    return metrics, environment, facts
