@@ -34,6 +34,13 @@ from cytolens.data.reading import MAX_PIXELS, MIN_SIDE
 from cytolens.evaluation import FUSIONS
 from cytolens.evaluation.metrics import OVERALL, PER_CLASS
 from cytolens.experiments.harmonise import harmonisations
+from cytolens.experiments.papers.paper import (
+    Paper,
+    Published,
+    load_paper,
+    load_published,
+    paper_names,
+)
 from cytolens.experiments.recipe import Recipe, shipped_recipes
 from cytolens.features.engines import ENGINES
 from cytolens.models.backbones import PAPER_BACKBONES
@@ -301,6 +308,62 @@ def recipes() -> str:
     return table(("recipe", "what it is"), rows)
 
 
+def papers() -> str:
+    """Return what each paper says, the settings of its recipes, and where they depart."""
+    return "\n\n".join(_paper(load_paper(name), load_published(name)) for name in paper_names())
+
+
+def _paper(paper: Paper, printed: Published) -> str:
+    shared = [("all", paper.recipe), ("published", paper.published), ("honest", paper.honest)]
+    told = [(where, _settings(tables)) for where, tables in shared]
+    told += [(m.name, _settings(m.settings)) for m in paper.model if m.settings]
+    told += [(r.name, _settings(r.settings)) for r in paper.regime if r.settings]
+    beside = [(code(e.name), f"{e.title}. {_settings(e.settings)}") for e in paper.extra]
+    beside += [(code(f"fusion-{f.name}"), f"{f.title}.") for f in paper.fusion]
+    numbers = [
+        (row.model, row.regime, f"{row.accuracy:g}", "yes" if row.per_class else "no")
+        for row in printed.row
+    ]
+    models = ", ".join(m.name + (" (surveyed)" if m.surveyed else "") for m in paper.model)
+    asked = {True: " Runs when asked for.", False: ""}
+    regimes = [f"- {code(r.name)}: {r.title}.{asked[r.optional]}" for r in paper.regime]
+    from_ = f" ({paper.authors})" if paper.authors else ""
+    parts = [
+        f"## `{paper.name}`",
+        f"{paper.title}{from_}. {paper.task} {paper.data}",
+        f"Networks: {models}.",
+        "\n".join(regimes),
+        "What was measured, and how:",
+        "\n".join(f"- {text}" for text in paper.published_protocol),
+        table(("model", "regime", "printed accuracy", "per class"), numbers),
+        "Where the recipes depart, or the paper is silent:",
+        "\n".join(f"- {text}" for text in paper.departures),
+        table(("recipes", "settings"), told),
+        table(("beside", "what it is"), beside) if beside else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _settings(tables: dict[str, Any]) -> str:
+    """Return the settings of some tables of a recipe as `table.key = value`."""
+    return ", ".join(
+        code(f"{name}.{key} = {_inline(value)}")
+        for name, table_ in tables.items()
+        for key, value in table_.items()
+    )
+
+
+def _inline(value: Any) -> str:
+    """Return a value of a recipe as TOML writes it in one line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k} = {_inline(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
 def bethesda() -> str:
     rows = zip(NAMES, COSTS, strict=True)
     return table(
@@ -358,6 +421,7 @@ def limits() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "recipe": recipe,
     "recipes": recipes,
+    "papers": papers,
     "cli": commands,
     "datasets": catalog,
     "metrics": metrics,

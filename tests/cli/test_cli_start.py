@@ -15,7 +15,7 @@ VERBS = (
     *(("demo",), ("split",), ("run",), ("recipes",), ("predict",), ("doctor",)),
     *(("data", verb) for verb in ("list", "import", "phantom", "audit")),
     ("plan",),
-    *(("compare",), ("fuse",)),
+    *(("compare",), ("fuse",), ("reproduce",), ("ledger",)),
     *(("store", verb) for verb in ("info", "clear")),
 )
 

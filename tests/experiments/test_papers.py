@@ -160,11 +160,12 @@ def test_contrastive2023(model: str, regime: str) -> None:
         assert one.pixels.size == 110 and one.pixels.fit == "letterbox"
         training = one.training
         assert (training.optimizer, training.lr, training.batch) == ("adam", 1e-3, 32)
+        assert training.backbone_lr == 0.1  # ours, said among the departures
         assert (training.epochs, training.views, training.regime) == (50, 7, kind)
         assert one.cost.class_weights == "balanced"
         if contrast:
             assert one.contrastive.loss == contrast["loss"]
-            assert (one.contrastive.epochs, one.contrastive.lr) == (50, 1e-3)
+            assert (one.contrastive.epochs, one.contrastive.lr) == (50, 1e-4)
             assert one.contrastive.batch == 32
         split = (one.split.kind, one.split.validation)
         assert split == (("holdout" if protocol == "published" else "kfold"), 0.2)

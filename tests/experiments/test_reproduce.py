@@ -213,8 +213,8 @@ def test_the_sentence_of_a_gap() -> None:
     apart = {"value": 0.05, "low": 0.01, "high": 0.09}
     assert gap_sentence(cell(0.95, "VGG16"), cell(0.9, "VGG16"), apart) == (
         "Of the 0.97 that the paper reports for VGG16 on its data, the leak is worth +5.0 points "
-        "(+1.0 to +9.0) on this data: MobileNetV2, which stands in for it, reaches 0.950 under "
-        "the published protocol and 0.900 under the honest one."
+        "(+1.0 to +9.0) on this data: MobileNetV2, which stands in for VGG16, reaches 0.950 "
+        "under the published protocol and 0.900 under the honest one."
     )
     none = {"value": -0.01, "low": -0.04, "high": 0.02}
     assert gap_sentence(cell(0.9, paper=None), cell(0.91, paper=None), none) == (

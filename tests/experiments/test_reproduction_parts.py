@@ -164,7 +164,7 @@ def test_random_weights_need_no_stand_in() -> None:
     ]
     with pytest.raises(InputError, match=r"not 'auto'\.\nExpected: imagenet or random"):
         choose_networks(paper, weights="auto")
-    with pytest.raises(InputError, match="murtoza has no model 'VGG61' .did you mean 'VGG16'"):
+    with pytest.raises(InputError, match="murtoza has no model 'VGG61' .did you mean 'VGG19'"):
         choose_networks(paper, ["VGG61"])
 
 

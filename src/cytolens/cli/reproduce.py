@@ -98,10 +98,13 @@ def show(study: dict[str, Any]) -> None:
         )
     for gap in study["gaps"]:
         out.print(f"{gap['model']}, {gap['regime']}: {gap['sentence']}", markup=False)
+    reasons: dict[str, list[str]] = {}
     for cell in study["cells"]:
         if cell["why_not"]:
-            why = cell["why_not"].splitlines()[0]
-            out.print(f"not run: {cell['protocol']}/{cell['name']}: {why}", markup=False)
+            why = cell["why_not"].splitlines()[0].rstrip(".")
+            reasons.setdefault(why, []).append(f"{cell['protocol']}/{cell['name']}")
+    for why, names in reasons.items():
+        out.print(f"not run: {', '.join(names)}: {why}.", markup=False)
     for text in data["notes"]:
         out.print(f"- {text}", markup=False)
 

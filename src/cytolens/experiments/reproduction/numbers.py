@@ -84,7 +84,7 @@ def gap_sentence(published: Record, honest: Record, gap: Record) -> str:
     start = "T"
     if (paper := published["paper_accuracy"]) is not None:
         start = f"Of the {paper:g} that the paper reports for {stood or model} on its data, t"
-    who = f"{model}, which stands in for it," if stood else model
+    who = f"{model}, which stands in for {stood}," if stood else model
     text = (
         f"{start}{worth} on this data: {who} reaches {was} under the published protocol and {now} "
         "under the honest one."
