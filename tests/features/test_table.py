@@ -277,3 +277,15 @@ def test_choosing_an_engine() -> None:
     with pytest.raises(InputError) as caught:
         choose_engine("onnx")
     assert str(caught.value) == "Unknown engine 'onnx'.\nExpected: auto, openvino, torch"
+
+
+def test_two_that_want_the_same_compute_it_once(make: Make) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    tables = [make(), make()]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda table: table.prepare(range(9), (0, 1)), tables))
+    assert sum(table.computed for table in tables) == 18
+    assert sum(table.reused for table in tables) == 18
+    rows = np.arange(9)
+    np.testing.assert_array_equal(tables[0].gather(rows, 1), tables[1].gather(rows, 1))

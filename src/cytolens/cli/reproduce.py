@@ -37,6 +37,7 @@ def reproduce(
     ),
     settings: list[str] = typer.Option([], "--set", help="section.key=value, repeatable."),
     ledger: bool = typer.Option(True, help="Also make the ledger of leaks."),
+    jobs: int = typer.Option(0, "--jobs", help="Runs at the same time. [default: one a core]"),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace runs of other settings, data or weights."
     ),
@@ -67,6 +68,7 @@ def reproduce(
         quick=quick,
         settings=settings,
         ledger=ledger,
+        jobs=jobs,
         overwrite=overwrite,
         progress=Bars(),
     )

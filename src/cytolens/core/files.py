@@ -119,16 +119,20 @@ def cache_dir() -> Path:
 
 
 @contextlib.contextmanager
-def lock(path: Path, busy: str) -> Iterator[None]:
+def lock(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
     """Hold an exclusive lock on `path`; the kernel releases it however the process ends.
 
+    Args:
+        busy: what to say when another process holds it.
+        wait: wait for that process instead.
+
     Raises:
-        InputError: another process holds it; the message is `busy`.
+        InputError: another process holds it, and `wait` is not set.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise InputError(busy, fix="wait for it to end, or choose another place.") from error
         yield

@@ -56,6 +56,7 @@ def reproduce(
     quick: bool = False,
     settings: Sequence[str] = (),
     ledger: bool = True,
+    jobs: int = 1,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Path:
@@ -74,6 +75,7 @@ def reproduce(
         quick: the paper's quick settings: they prove the path and measure nothing.
         settings: `--set` texts, for every cell that has such a setting.
         ledger: also make the ledger of leaks.
+        jobs: runs at the same time, each in a process with its share of the cores; 0: one a core.
         overwrite: replace runs of other settings, data or weights.
 
     Raises:
@@ -98,7 +100,8 @@ def reproduce(
                 said.append(f"Tried by the paper, run when asked for: {', '.join(waiting)}.")
             for text in said:
                 progress.say(text)
-            records = [cell_record(runs.run(one), printed, folder) for one in planned]
+            outcomes = runs.run_all(planned, jobs)
+            records = [cell_record(one, printed, folder) for one in outcomes]
             _refuse_nothing(records)
             records += _fusions(chosen, runs, records, wishes)
             study = _Study(chosen, printed, manifest, suited, choices, wishes, folder)

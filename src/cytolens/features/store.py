@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from cytolens.core.database import connect
 from cytolens.core.errors import InputError
-from cytolens.core.files import cache_dir, writing
+from cytolens.core.files import cache_dir, lock, writing
 
 DEFAULT_LIMIT = 20 * 2**30  # bytes
 _VERSION = 1
@@ -92,6 +92,12 @@ class Store:
                 f"The feature store at {self.folder} cannot be used: {error}.",
                 fix="free space there, or set CYTOLENS_CACHE to another folder.",
             ) from error
+
+    @contextmanager
+    def filling(self, space: str) -> Iterator[None]:
+        """Be the only process that computes rows of a space; the others wait and find them."""
+        with lock(self.folder / f"{space}.lock", "", wait=True):
+            yield
 
     def missing(self, space: str, keys: Sequence[str]) -> list[str]:
         """Return the keys without a row, in their order, each once."""

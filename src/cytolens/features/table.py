@@ -134,13 +134,18 @@ class FeatureTable:
         """
         if self.stores_pixels:
             wanted = {0: sorted({row for rows in wanted.values() for row in rows})}
-        todo = [(row, v) for v, rows in wanted.items() for row in self._missing(rows, v)]
-        self.computed += len(todo)
-        self.reused += sum(map(len, wanted.values())) - len(todo)
-        if todo:
-            # All views of an image beside each other, so that it is read once.
-            todo.sort(key=lambda task: task[0])
-            self._compute(todo, step)
+        asked = sum(map(len, wanted.values()))
+        computed = 0
+        if self.missing(wanted):
+            with self._store.filling(self.spec.space()):
+                todo = [(row, v) for v, rows in wanted.items() for row in self._missing(rows, v)]
+                # All views of an image beside each other, so that it is read once.
+                todo.sort(key=lambda task: task[0])
+                if todo:
+                    self._compute(todo, step)
+                computed = len(todo)
+        self.computed += computed
+        self.reused += asked - computed
         for v, rows in wanted.items():
             self._open(v, rows)
 

@@ -17,6 +17,7 @@ from cytolens.data.manifest import Manifest
 from cytolens.experiments.fuse import fuse_runs
 from cytolens.experiments.papers.paper import Fusion
 from cytolens.experiments.recipe import Recipe
+from cytolens.experiments.reproduction.parallel import Job, choose_jobs, run_jobs
 from cytolens.experiments.reproduction.planning import Planned
 from cytolens.experiments.run import run_recipe
 from cytolens.models.backbones import canonical
@@ -106,6 +107,43 @@ class Runs:
             self.progress.say(f"{key} did not run: {error}")
             return Outcome(planned, None, str(error))
         return Outcome(planned, out, None)
+
+    def run_all(self, planned: Sequence[Planned], jobs: int) -> list[Outcome]:
+        """Run cells in so many processes; the outcomes are in the order of the cells."""
+        open_cells = [one for one in planned if one.recipe is not None and not self._done(one)]
+        if (processes := choose_jobs(jobs, len(open_cells))) == 1:
+            return [self.run(one) for one in planned]
+        work: dict[Path, Job] = {}
+        failed: dict[Path, str] = {}
+        for one in open_cells:
+            assert one.recipe is not None
+            out = self.claim(cell_key(one), self.digest(one.recipe))
+            work[out] = Job(one.recipe, out)
+        with self.progress.task(f"{len(work)} runs, {processes} at a time", len(work)) as step:
+
+            def done(job: Job, error: str | None) -> None:
+                step()
+                key = job.out.relative_to(self.folder).as_posix()
+                self.progress.say(f"{key} did not run: {error}" if error else key)
+                if error:
+                    failed[job.out] = error
+
+            run_jobs(list(work.values()), self.manifest, processes, done)
+        return [
+            Outcome(one, None, failed[place])
+            if (place := self.folder / cell_key(one)) in failed
+            else self.run(one)
+            for one in planned
+        ]
+
+    def _done(self, planned: Planned) -> bool:
+        """Whether the finished run of a cell stands in the folder."""
+        assert planned.recipe is not None
+        key = cell_key(planned)
+        made_of = self._known.get(key)
+        return (self.folder / key / "metrics.json").exists() and made_of == self.digest(
+            planned.recipe
+        )
 
     def fuse(self, fusion: Fusion, members: Sequence[Path], protocol: str) -> Path:
         """Make an ensemble of finished runs, or keep it.
