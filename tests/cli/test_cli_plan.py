@@ -120,3 +120,18 @@ def test_nested_planning_tests_every_image_once(cli: Any, phantoms: Path, place:
     assert "<html" in (run / "report.html").read_text(encoding="utf-8")
     compared = cli("compare", run, run.with_name("planned-phantoms-folds") / "fold-1", "--common")
     assert compared.code == 0, compared.err
+
+
+@pytest.mark.slow
+def test_nested_planning_anew_leaves_no_run_of_the_plans_before(
+    cli: Any, phantoms: Path, place: Path
+) -> None:
+    words = ("run", "--plan", "--data", phantoms, "--out", "runs/mine", "--folds", "2", *SETTINGS)
+    assert cli(*words).code == 0
+    anew = cli(*words, "--set", "training.lr=0.1", "--overwrite")
+    assert anew.code == 0, anew.err
+    for number in (1, 2):
+        run = place / "runs" / "mine-folds" / f"fold-{number}"
+        planned = load_recipe(run.with_suffix(".toml"))
+        assert planned.training.lr == 0.1
+        assert load_recipe(run / "recipe.toml") == planned

@@ -171,6 +171,8 @@ def test_what_cannot_be_compared_is_refused(draw: Build) -> None:
         compare({"a": first})
     with pytest.raises(InputError, match="Unknown score 'acuracy'"):
         compare({"a": first, "b": first}, "acuracy")
+    with pytest.raises(InputError, match="seed = -1 is negative"):
+        compare({"a": first, "b": first}, seed=-1)
     with pytest.raises(InputError) as caught:
         compare({"a": first, "b": sharper(first, 0.1, classes=("a", "c"))})
     assert str(caught.value).startswith(

@@ -14,6 +14,7 @@ import pytest
 from cytolens.core.errors import InputError
 from cytolens.data.loading import read_manifest
 from cytolens.data.manifest import Manifest
+from cytolens.experiments.learning import classifier_learner
 from cytolens.experiments.predictions_file import read_predictions
 from cytolens.experiments.recipe import load_recipe, shipped_recipes
 from cytolens.experiments.run import run_recipe
@@ -188,6 +189,37 @@ def test_a_validation_part_is_not_used_and_that_is_said(run: Run) -> None:
     folder = run(_settings("majority", "none", "split.validation=0.25"))
     notes = _json(folder / "environment.json")["notes"]
     assert "the validation part is not used: nothing is chosen by it" in notes
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_run_that_was_cut_off_goes_on_with_the_same_masks_alone(
+    tmp_path: Path, phantoms: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "r.toml").write_text(BASE)
+    manifest = read_manifest(phantoms)
+    without = manifest.with_rows([replace(r, mask=None) for r in manifest.rows])
+    usual, calls = classifier_learner.fit_predict, []
+
+    def cut(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return usual(*given)
+
+    monkeypatch.setattr(classifier_learner, "fit_predict", cut)
+    shapes, colours = (
+        load_recipe(tmp_path / "r.toml", _settings("naive_bayes", name))
+        for name in ("shape", "colour")
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(shapes, manifest, tmp_path / "shapes")
+    with pytest.raises(InputError, match="holds an unfinished run with another masks"):
+        run_recipe(shapes, without, tmp_path / "shapes")
+    run_recipe(shapes, manifest, tmp_path / "shapes")
+    calls.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(colours, manifest, tmp_path / "colours")
+    run_recipe(colours, without, tmp_path / "colours")  # nobody looks at them
 
 
 def test_a_mask_that_does_not_fit_names_itself(run: Run, phantoms: Path) -> None:

@@ -8,9 +8,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from cytolens.core.errors import InputError
+from cytolens.core.files import read_json, write_json
 from cytolens.evaluation import compare
 from cytolens.experiments.compare import compare_runs, pairs_csv
 from cytolens.experiments.finished import read_finished, unique_names
@@ -69,3 +72,13 @@ def test_what_is_no_run_is_refused(tiny_run: Path, tmp_path: Path) -> None:
     shutil.copy(tiny_run / "metrics.json", tmp_path / "metrics.json")
     with pytest.raises(InputError, match="does not hold predictions of"):
         compare_runs([tiny_run, tmp_path])
+    table = pyarrow.parquet.read_table(tiny_run / "predictions.parquet").to_pydict()
+    table["fold"] = ["first"] * len(table["fold"])
+    pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "predictions.parquet")
+    with pytest.raises(InputError, match="does not hold predictions of .*'first'"):
+        compare_runs([tiny_run, tmp_path])
+    metrics = read_json(tiny_run / "metrics.json", "metrics")
+    for interval in (None, {}):
+        write_json(tmp_path / "metrics.json", metrics | {"interval": interval})
+        with pytest.raises(InputError, match="is not the metrics of a run"):
+            compare_runs([tiny_run, tmp_path])

@@ -32,9 +32,11 @@ def test_few_images_are_projected(count: int) -> None:
     assert found["method"] == "PCA" and np.array(found["xy"]).shape == (count, 2)
 
 
-def test_images_all_alike() -> None:
-    found = embedding_map(np.ones((12, 4), np.float32), ["x"] * 12, ["c"] * 12, 0)
-    assert found["method"] == "PCA" and not np.array(found["xy"]).any()
+@pytest.mark.parametrize("vector", [np.ones(4), np.linspace(-1, 1, 4)])
+def test_images_all_alike(vector: np.ndarray) -> None:
+    found = embedding_map(np.tile(vector, (12, 1)).astype(np.float32), ["x"] * 12, ["c"] * 12, 0)
+    assert found["method"] == "PCA"
+    np.testing.assert_allclose(found["xy"], 0, atol=1e-3)  # type: ignore[arg-type]
 
 
 def test_of_many_images_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

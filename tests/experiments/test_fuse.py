@@ -93,6 +93,9 @@ def test_what_cannot_be_fused_is_refused(vary: Vary, tiny_run: Path, tmp_path: P
     (bare / "manifest.csv").unlink()
     with pytest.raises(InputError, match=r"There is no .*manifest\.csv"):
         fuse_runs([bare, own], "mean", out)
+    (bare / "manifest.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="is not the manifest of a run"):
+        fuse_runs([bare, own], "mean", out)
     assert not out.exists() and not list(tmp_path.glob("*.partial"))
     fuse_runs([tiny_run, own], "mean", out)
     with pytest.raises(InputError, match="already holds a finished run"):

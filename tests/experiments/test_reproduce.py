@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cytolens.core.errors import InputError
@@ -14,8 +15,9 @@ from cytolens.core.files import read_json
 from cytolens.core.progress import Silent, Step
 from cytolens.data.loading import read_manifest
 from cytolens.data.manifest import Manifest
+from cytolens.evaluation import Predictions
 from cytolens.experiments.reproduce import reproduce
-from cytolens.experiments.reproduction.numbers import gap_sentence
+from cytolens.experiments.reproduction.numbers import gap_sentence, mix_sentence
 
 SMALL = ("pixels.size=32", "evaluation.resamples=20")
 
@@ -200,6 +202,11 @@ def test_when_no_cell_can_run(manifest: Manifest, tmp_path: Path) -> None:
     assert "honest/cytolens_tiny-frozen: 12 groups cannot be cut into 30 parts." in text
 
 
+def test_ensembles_alone_have_nothing_to_be_made_of(manifest: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="but ensembles.*\nWay out: name the regimes"):
+        reproduce("contrastive2023", manifest, tmp_path / "s", only=["fusion"], quick=True)
+
+
 def _map() -> str:
     return 'data.label_map={NILM="benign", LSIL="benign", HSIL="malignant", SCC="malignant"}'
 
@@ -212,15 +219,30 @@ def test_the_sentence_of_a_gap() -> None:
 
     apart = {"value": 0.05, "low": 0.01, "high": 0.09}
     assert gap_sentence(cell(0.95, "VGG16"), cell(0.9, "VGG16"), apart) == (
-        "Of the 0.97 that the paper reports for VGG16 on its data, the leak is worth +5.0 points "
-        "(+1.0 to +9.0) on this data: MobileNetV2, which stands in for VGG16, reaches 0.950 "
-        "under the published protocol and 0.900 under the honest one."
+        "Of the 0.97 that the paper reports for VGG16 on its data, the leaking protocol is worth "
+        "+5.0 points (+1.0 to +9.0) on this data: MobileNetV2, which stands in for VGG16, reaches "
+        "0.950 under the published protocol and 0.900 under the honest one."
     )
     none = {"value": -0.01, "low": -0.04, "high": 0.02}
     assert gap_sentence(cell(0.9, paper=None), cell(0.91, paper=None), none) == (
-        "The leak is worth −1.0 points (−4.0 to +2.0) on this data: MobileNetV2 reaches 0.900 "
-        "under the published protocol and 0.910 under the honest one. The interval holds 0: no "
-        "gain by the leak is shown here."
+        "The leaking protocol is worth −1.0 points (−4.0 to +2.0) on this data: MobileNetV2 "
+        "reaches 0.900 under the published protocol and 0.910 under the honest one. The interval "
+        "holds 0: no gain by leaking is shown here."
     )
     few = {"value": 0.0, "low": None, "high": None}
     assert "is worth 0.0 points on this data" in gap_sentence(cell(0.9), cell(0.9), few)
+
+
+def test_other_shares_of_the_classes_are_told() -> None:
+    def of(labels: list[int]) -> Predictions:
+        ids = [str(place) for place in range(len(labels))]
+        folds = np.zeros(len(labels), np.int64)
+        even = np.full((len(labels), 2), 0.5)
+        return Predictions(ids, np.array(labels), even, ("NILM", "HSIL"), folds, folds, ids)
+
+    leaky, honest = ({"metrics": {"balanced_accuracy": {"value": v}}} for v in (0.68, 0.65))
+    assert mix_sentence(of([0, 1, 1, 1]), of([1, 1, 0, 0]), leaky, honest) == (
+        "The two test parts hold the classes in other shares (NILM: 25\u202f% and 50\u202f%), "
+        "which moves accuracy by itself; balanced accuracy is 0.680 and 0.650."
+    )
+    assert mix_sentence(of([0, 1]), of([1, 1, 0, 0]), leaky, honest) == ""

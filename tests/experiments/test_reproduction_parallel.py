@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 from cytolens.core.errors import InputError
 from cytolens.core.files import read_json
 from cytolens.data.loading import read_manifest
+from cytolens.data.manifest import Manifest
 from cytolens.experiments.recipe import load_recipe
 from cytolens.experiments.reproduce import reproduce
-from cytolens.experiments.reproduction.parallel import choose_jobs, effort
+from cytolens.experiments.reproduction import parallel
+from cytolens.experiments.reproduction.parallel import Job, choose_jobs, effort, run_jobs
 
 SETTINGS = ("pixels.size=32", "evaluation.resamples=20")
 
@@ -50,6 +53,47 @@ def test_two_processes_give_what_one_gives(
         assert found["n"] == expected["n"]
         assert found["log_loss"]["value"] == pytest.approx(expected["log_loss"]["value"], rel=1e-3)
     assert two["features"] == one["features"], "computed once, whoever came first"
+
+
+def _act(job: Job, manifest: Manifest) -> None:
+    """Stand in for a run: do what the name of its folder says."""
+    del manifest
+    if job.out.name == "long":
+        time.sleep(600)
+    if job.out.name == "wrong":
+        raise ZeroDivisionError("a mistake in the program")
+    if job.out.name == "killed":
+        os._exit(9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("wrong", ZeroDivisionError, "a mistake in the program"),
+        ("killed", InputError, "ended from outside"),
+        ("interrupted", KeyboardInterrupt, "^$"),
+    ],
+)
+def test_nothing_goes_on_after_a_failure_or_an_interrupt(
+    phantoms: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    error: type[BaseException],
+    message: str,
+) -> None:
+    monkeypatch.setattr(parallel, "_make", _act)
+
+    def done(job: Job, why_not: str | None) -> None:
+        del job, why_not
+        raise KeyboardInterrupt
+
+    recipe = load_recipe("frozen")
+    jobs = [Job(recipe, Path(folder)) for folder in (name, "long", "long", "long")]
+    started = time.monotonic()
+    with pytest.raises(error, match=message):
+        run_jobs(jobs, read_manifest(phantoms), 2, done)
+    assert time.monotonic() - started < 120, "the long ones were ended"
 
 
 def test_a_negative_number_of_jobs_is_refused() -> None:

@@ -40,6 +40,25 @@ def test_the_papers_own_data_need_no_substitution() -> None:
     assert found.targets == {"NILM": 648, "LSIL": 565, "HSIL": 613, "SCC": 550}
 
 
+def test_fewer_groups_than_folds_are_held_out_one_by_one() -> None:
+    breast = table({"benign": 60, "malignant": 60}, group=lambda i: f"region {i % 3}")
+    found = suit(load_paper("prasuna2023"), breast)
+    assert found.honest == {"split": {"folds": 3, "validation": 0.0}}
+    assert found.substitutions[-1] == (
+        "mine has 3 groups: the honest protocol holds one out at a time, in 3 folds instead of 5, "
+        "and without a validation part."
+    )
+    cells = plan(
+        load_paper("prasuna2023"),
+        found,
+        choose_networks(load_paper("prasuna2023"), weights="random"),
+        Wishes(("published", "honest")),
+    )
+    recipes = {one.cell.protocol: one.recipe for one in cells if one.recipe}
+    assert (recipes["honest"].split.folds, recipes["honest"].split.validation) == (3, 0.0)
+    assert recipes["published"].split.validation == 0.15
+
+
 def test_herlev_by_bethesda_grows_by_the_same_ratios() -> None:
     herlev = {"normal_superficiel": 74, "light_dysplastic": 182, "carcinoma_in_situ": 150}
     found = suit(load_paper("wong2023"), grouped(herlev))

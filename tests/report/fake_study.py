@@ -19,6 +19,7 @@ from cytolens.evaluation.predictions import Predictions
 from cytolens.report.run_folder import read_run
 
 LEAK = "312 test images have an augmented copy of themselves in the training part"
+CAUTION = "The two test parts hold the classes in other shares."
 WHY_NOT = "no ImageNet weights of it are reachable"
 SUBSTITUTIONS = (
     "MobileNetV2 stands in for ResNet50V2, whose weights cannot be had here.",
@@ -216,6 +217,7 @@ def _gaps(
                 "honest": cell["metrics"]["accuracy"],
                 "paper_accuracy": None,
                 "sentence": f"{name}: what the leak adds, in words.",
+                "caution": CAUTION,
             }
         )
     return found

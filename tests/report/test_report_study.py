@@ -1,4 +1,4 @@
-"""The report of a study: the claim, ours beside it, and what the leak explains."""
+"""The report of a study: the claim, ours beside it, and what leaking adds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_run import edit_json
-from fake_study import LEAK, SUBSTITUTIONS, WHY_NOT, FakeStudy, copy_study, write_fake_study
+from fake_study import (
+    CAUTION,
+    LEAK,
+    SUBSTITUTIONS,
+    WHY_NOT,
+    FakeStudy,
+    copy_study,
+    write_fake_study,
+)
 from page_check import Page, check_accessible
 
 from cytolens.core.errors import InputError
@@ -89,7 +97,8 @@ def test_the_first_screen_holds_claim_both_protocols_gap_and_substitutions(
         assert percent_span(accuracy) in first
     gap = content(study)["gaps"][0]["gap"]
     assert gap["low"] > 0
-    assert f"The leak explains {points(gap).lstrip('+')} percentage points" in first
+    assert f"The leaking protocol adds {points(gap).lstrip('+')} percentage points" in first
+    assert CAUTION in first
     assert points_span(gap) in first
     for sentence in (*SUBSTITUTIONS, LEAK):
         assert sentence in first
@@ -187,7 +196,7 @@ def test_the_matrix_reads_along_the_row(grid: Path, tmp_path: Path) -> None:
     ("gap", "said"),
     [
         ({"value": 0.01, "low": -0.02, "high": 0.04}, "the interval holds 0"),
-        ({"value": -0.05, "low": -0.09, "high": -0.01}, "no part of the published number"),
+        ({"value": -0.05, "low": -0.09, "high": -0.01}, "show no gain by leaking"),
         ({"value": 0.05, "low": None, "high": None}, "without an interval"),
     ],
 )

@@ -368,6 +368,12 @@ def test_more_folds_than_images_of_any_class(made: Make) -> None:
     assert str(caught.value).endswith("Way out: ask for fewer folds or a larger test share.")
 
 
+def test_a_negative_seed_is_refused(made: Make) -> None:
+    manifest, facts = made(["a", "b"] * 10)
+    with pytest.raises(InputError, match=r"^seed = -1 is negative\."):
+        make_split(manifest, facts, SplitConfig(), "honest", -1)
+
+
 def test_a_class_smaller_than_the_folds_is_split_all_the_same(made: Make) -> None:
     manifest, facts = made(["a"] * 30 + ["b"] * 3)
     split, _ = make_split(manifest, facts, SplitConfig(validation=0.0), "honest", 0)

@@ -57,14 +57,17 @@ def compare(
         test: intervals and p of the bootstrap are None.
 
     Raises:
-        InputError: fewer than two sets, an unknown score, or sets that differ in classes, images,
-            labels or units; with `common`, no shared image or other labels.
+        InputError: fewer than two sets, an unknown score, negative resamples or seed, or sets that
+            differ in classes, images, labels or units; with `common`, no shared image or other
+            labels.
     """
     require_score(score)
     if len(named) < 2:
         raise InputError(f"{len(named)} set of predictions; a comparison needs two or more.")
     if resamples < 0:
         raise InputError(f"resamples = {resamples} is negative.", expected="0 or more")
+    if seed < 0:
+        raise InputError(f"seed = {seed} is negative.", expected="0 or more")
     sets = common_images(named) if common else dict(named)
     require_same_images(sets)
     names, first = list(sets), next(iter(sets.values()))

@@ -63,7 +63,9 @@ def read_finished(folders: Sequence[Path]) -> list[Finished]:
 def _read(name: str, folder: Path) -> Finished:
     metrics = read_json(folder / "metrics.json", "metrics of a run")
     wanted = ("protocol", "leaks", "classes", "interval")
-    if not isinstance(metrics, dict) or any(key not in metrics for key in wanted):
+    whole = isinstance(metrics, dict) and all(key in metrics for key in wanted)
+    interval = metrics["interval"] if whole else None
+    if not isinstance(interval, dict) or not {"unit", "resamples"} <= interval.keys():
         raise InputError(
             f"{folder / 'metrics.json'} is not the metrics of a run.",
             expected="a folder that `cytolens run` or `cytolens fuse` made",

@@ -145,8 +145,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
     """
     if not path.is_file():
         raise InputError(f"There is no {path}.", expected="a run folder with its manifest")
-    with path.open(encoding="utf-8", newline="") as source:
-        rows = list(csv.DictReader(source))
+    try:
+        with path.open(encoding="utf-8", newline="") as source:
+            rows = list(csv.DictReader(source))
+    except (UnicodeDecodeError, csv.Error):
+        rows = []
     if not rows or not {"id", "image"} <= rows[0].keys():
         raise InputError(f"{path} is not the manifest of a run.", expected="columns id and image")
     return rows

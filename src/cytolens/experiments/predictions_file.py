@@ -49,7 +49,7 @@ def read_predictions(path: Path, classes: tuple[str, ...]) -> Predictions:
             repeats=np.array(columns["repeat"], dtype=np.int64),
             units=columns["unit"],
         )
-    except (OSError, pyarrow.ArrowException, KeyError) as error:
+    except (OSError, pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} does not hold predictions of {', '.join(classes)}: {error}."
         ) from error

@@ -97,7 +97,7 @@ def reproduce(
             runs.check(planned)
             said = [*_quick(quick), *suited.substitutions, *say_networks(choices)]
             if waiting := optional_regimes(chosen, wishes):
-                said.append(f"Tried by the paper, run when asked for: {', '.join(waiting)}.")
+                said.append(f"Without printed numbers, run when asked for: {', '.join(waiting)}.")
             for text in said:
                 progress.say(text)
             outcomes = runs.run_all(planned, jobs)
@@ -126,6 +126,11 @@ def _quick(quick: bool) -> list[str]:
 def _refuse_nothing(records: Sequence[Record]) -> None:
     if any(record["run"] for record in records):
         return
+    if not records:
+        raise InputError(
+            "Nothing was asked for but ensembles, and there are no networks to make them of.",
+            fix="name the regimes of their networks with --only as well.",
+        )
     raise InputError(
         "No cell of the paper could run.",
         rows=[f"{r['protocol']}/{r['name']}: {r['why_not'].splitlines()[0]}" for r in records],
@@ -202,6 +207,8 @@ class _Study:
         if not able:
             return None, ["No ledger of leaks: no network has weights."]
         settings = [f"model.backbone={able[0].backbone}", f"model.weights={able[0].weights}"]
+        if folds := self.suited.honest.get("split", {}).get("folds"):
+            settings.append(f"split.folds={folds}")
         if self.wishes.quick:
             settings += ["training.epochs=3", "split.folds=2", "pixels.size=48"]
             settings += ["evaluation.resamples=100"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cytolens.bundle.save import attach_metrics
 from cytolens.core.config import to_dict, to_toml
-from cytolens.core.files import read_json, write_json, write_text, writing
+from cytolens.core.files import read_json, sha256_file, write_json, write_text, writing
 from cytolens.core.progress import Progress, Silent
 from cytolens.data.facts import Facts, scan_or_fail
 from cytolens.data.manifest import Manifest
@@ -21,6 +21,7 @@ from cytolens.experiments.folder import workplace
 from cytolens.experiments.learning.choose import create_learner
 from cytolens.experiments.learning.learned import Learned
 from cytolens.experiments.learning.learner import Learner, Setting, Task
+from cytolens.experiments.learning.numbers import sees_masks
 from cytolens.experiments.predictions_file import write_predictions
 from cytolens.experiments.preparation import prepare, relabel
 from cytolens.experiments.recipe import Recipe
@@ -82,6 +83,8 @@ def _identity(recipe: Recipe, manifest: Manifest, facts: Facts, learner: str) ->
     identity: dict[str, Any] = {"recipe": to_dict(recipe), "data": images, "weights": learner}
     if recipe.split.kind == "file":
         identity["split file"] = read_json(Path(recipe.split.file), "split file")
+    if sees_masks(recipe.classifier):
+        identity["masks"] = [row.mask and sha256_file(row.mask) for row in manifest.rows]
     return identity
 
 

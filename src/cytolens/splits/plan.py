@@ -83,9 +83,12 @@ def make_split(
         The split, and the units whose resampling gives honest intervals (under either protocol).
 
     Raises:
-        InputError: a class too small to be split, an unknown attribute, a wrong split file.
+        InputError: a class too small to be split, an unknown attribute, a wrong split file, a
+            negative seed.
         LeakError: the honest protocol, and something on both sides.
     """
+    if seed < 0:
+        raise InputError(f"seed = {seed} is negative.", expected="0 or more")
     links = find_links(manifest, facts)
     honest = find_units(manifest, links)
     if config.unit == "group" and not manifest.has_groups:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,8 +40,8 @@ def embedding_map(
     """Return the content of `embedding.json`: {part, ids, labels, method, xy, images}.
 
     t-SNE (van der Maaten and Hinton 2008) of the encoder's output, flattened; fewer than ten
-    images are projected on their two principal components. Of more than 2000 images that many
-    are drawn; `images` says how many there were.
+    images, or images whose vectors are all alike, are projected on their two principal
+    components. Of more than 2000 images that many are drawn; `images` says how many there were.
 
     Args:
         vectors: [n, …], of the test images of the first fold.
@@ -67,16 +66,13 @@ def embedding_map(
 
 def _plane(flat: Floats, seed: int) -> tuple[str, Floats]:
     """Return the method's name and float64 [n, 2]."""
-    if len(flat) < _FEWEST or not flat.std():
+    if len(flat) < _FEWEST or not np.ptp(flat, axis=0).any():
         return "PCA", _components(flat, 2)
     from sklearn.manifold import TSNE
 
     perplexity = min(_PERPLEXITY, (len(flat) - 1) / 3)
     method = TSNE(perplexity=perplexity, init="pca", random_state=seed)
-    with warnings.catch_warnings():
-        # its PCA warns of a division by 0 where all vectors are alike
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return "t-SNE", np.asarray(method.fit_transform(_components(flat, _COMPONENTS)), np.float64)
+    return "t-SNE", np.asarray(method.fit_transform(_components(flat, _COMPONENTS)), np.float64)
 
 
 def _components(flat: Floats, count: int) -> Floats:

@@ -15,6 +15,7 @@ from cytolens.experiments.network import Network
 from cytolens.experiments.recipe import Recipe
 from cytolens.features.handcrafted import HandcraftedTable, MaskedSource
 from cytolens.models.classical import shape
+from cytolens.models.classical.config import ClassifierConfig
 from cytolens.models.classical.features import FEATURES, groups_of
 
 
@@ -82,7 +83,7 @@ class Handcrafted:
     def __init__(self, recipe: Recipe) -> None:
         self._groups = groups_of(recipe.classifier.features)
         self._pixels = recipe.pixels
-        self._ignore = recipe.classifier.masks == "ignore"
+        self._sees_masks = sees_masks(recipe.classifier)
         versions = {name: FEATURES.get(name).version for name in self._groups}
         self.identity = f"handcrafted-{sha256_json(versions)[:16]}"
         self.size: tuple[int, int] | None = None
@@ -114,7 +115,7 @@ class Handcrafted:
 
     def _masks(self, manifest: Manifest) -> tuple[bool, tuple[str, ...]]:
         """Return whether the masks of the manifest are used, and what is to be told of that."""
-        if self._ignore or not any(FEATURES.get(name).sees_masks for name in self._groups):
+        if not self._sees_masks:
             return False, ()
         drawn = sum(row.mask is not None for row in manifest.rows)
         if drawn == 0:
@@ -155,6 +156,12 @@ def create_source(recipe: Recipe, classes: int) -> Source:
     if recipe.classifier.features == "deep":
         return Deep(recipe, classes)
     return Handcrafted(recipe) if groups_of(recipe.classifier.features) else Nothing()
+
+
+def sees_masks(config: ClassifierConfig) -> bool:
+    """Whether the numbers of a classifier depend on the masks of the manifest."""
+    shaped = any(FEATURES.get(name).sees_masks for name in groups_of(config.features))
+    return config.used and shaped and config.masks == "auto"
 
 
 def _rows(task: Task) -> list[int]:

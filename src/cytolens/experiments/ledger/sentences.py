@@ -16,6 +16,11 @@ _SUBJECTS = {
     "magnification": "Training on other magnifications of the tested patients",
     "early_stopping": "Choosing the epoch by the test part",
 }
+# What else than the leak such a row gains by.
+_EARNED = {
+    "augmented": "training on copies",
+    "magnification": "training on more images than its reference",
+}
 
 
 def ledger_sentences(rows: list[dict[str, Any]], unit: str) -> list[str]:
@@ -32,16 +37,19 @@ def ledger_sentences(rows: list[dict[str, Any]], unit: str) -> list[str]:
     for row in rows[1:]:
         if row["inflation"] is not None:
             subject = _SUBJECTS[row["name"]].format(unit=unit)
-            said.append(f"{subject} {_verdict(row['inflation']['accuracy'])}")
+            said.append(f"{subject} {_verdict(row['name'], row['inflation']['accuracy'])}")
     return said
 
 
-def _verdict(inflation: Mapping[str, Any]) -> str:
+def _verdict(name: str, inflation: Mapping[str, Any]) -> str:
     value, low, high = bounds(inflation)
     if value is None or low is None or high is None:
         return "cannot be judged: there is no interval."
     if low > 0:
-        return f"adds {points_text(inflation)} points of accuracy that are not skill."
+        rest = " that are not skill"
+        if name in _EARNED:
+            rest = f", of which {_EARNED[name]} may have earned a part"
+        return f"adds {points_text(inflation)} points of accuracy{rest}."
     if high < 0:
         return f"costs {points_text(_negative(value, low, high))} points of accuracy."
     return f"is not shown to add anything: {signed_points(inflation)} points of accuracy."

@@ -60,7 +60,7 @@ class Regime:
     """A way every network of the paper is trained.
 
     Attributes:
-        optional: tried by the paper without a number of its own; runs when it is asked for.
+        optional: without a number in the paper; runs when it is asked for.
         quick: further settings of a quick run.
     """
 

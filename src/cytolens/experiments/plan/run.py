@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,10 +148,23 @@ def _one_fold(
 ) -> Path:
     run = folder / f"fold-{part.number}"
     asked = replace(question, part=part)
-    recipe = _planned(manifest, asked, PlanFiles(run.with_suffix(".toml")), overwrite, progress)
+    files = PlanFiles(run.with_suffix(".toml"))
+    if overwrite and _answers_another(files, identity(manifest, asked)):
+        for old in (run, run.with_name(f"{run.name}.partial")):
+            shutil.rmtree(old, ignore_errors=True)
+    recipe = _planned(manifest, asked, files, overwrite, progress)
     if (run / "metrics.json").exists():
         return run
     return run_recipe(recipe, manifest, run, progress=progress)
+
+
+def _answers_another(files: PlanFiles, answers: str) -> bool:
+    """Whether the plan that is there will be made anew, so that its run goes with it."""
+    try:
+        read_plan(files, answers)
+    except InputError:
+        return True
+    return False
 
 
 def _pooled(runs: list[Path], manifest: Manifest) -> Predictions:

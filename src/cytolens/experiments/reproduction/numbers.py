@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cytolens.core.config import from_dict, load_toml
 from cytolens.evaluation import Predictions, compare, unpaired_difference
 from cytolens.evaluation.metrics import OVERALL
@@ -18,9 +20,10 @@ from cytolens.features.engines import ENGINES, choose_engine
 from cytolens.models.backbones import canonical
 from cytolens.models.complexity import complexity
 from cytolens.models.weights import resolve_weights
-from cytolens.report.text import MINUS, number
+from cytolens.report.text import MINUS, number, percent
 
 Record = dict[str, Any]
+_SAME_MIX = 0.05  # classes whose shares of two test parts differ by less count as alike
 
 
 def cell_record(outcome: Outcome, published: Published, folder: Path) -> Record:
@@ -70,15 +73,43 @@ def gaps(records: Sequence[Record], folder: Path, resamples: int, seed: int) -> 
         gap = {"value": apart.value, "low": apart.low, "high": apart.high}
         row = {key: one[key] for key in ("name", "model", "regime", "paper_accuracy")}
         row |= {"published": one["metrics"]["accuracy"], "honest": other["metrics"]["accuracy"]}
-        found.append(row | {"gap": gap, "sentence": gap_sentence(one, other, gap)})
+        said = [gap_sentence(one, other, gap)]
+        if caution := mix_sentence(leaky, honest, one, other):
+            said.append(caution)
+        found.append(row | {"gap": gap, "sentence": " ".join(said), "caution": caution})
     return found
 
 
+def mix_sentence(
+    leaky: Predictions, honest: Predictions, published_record: Record, honest_record: Record
+) -> str:
+    """Say that the two test parts hold the classes in other shares; "" where they hardly do.
+
+    A set that was augmented before the split is tested with its copies, and grew by class.
+    """
+    count = len(honest.classes)
+    was, now = (
+        np.bincount(one.labels, minlength=count) / len(one.labels) for one in (leaky, honest)
+    )
+    most = int(np.abs(was - now).argmax())
+    if abs(was[most] - now[most]) < _SAME_MIX:
+        return ""
+    balanced = (
+        number((record["metrics"].get("balanced_accuracy") or {}).get("value"))
+        for record in (published_record, honest_record)
+    )
+    return (
+        f"The two test parts hold the classes in other shares ({honest.classes[most]}: "
+        f"{percent(float(was[most]), 0)} and {percent(float(now[most]), 0)}), which moves accuracy "
+        f"by itself; balanced accuracy is {' and '.join(balanced)}."
+    )
+
+
 def gap_sentence(published: Record, honest: Record, gap: Record) -> str:
-    """Say what the leak of the published protocol is worth."""
+    """Say what the published protocol, with its leak, is worth."""
     was, now = (number(r["metrics"]["accuracy"]["value"]) for r in (published, honest))
     model, stood = published["model"], published["stands_in_for"]
-    worth = f"he leak is worth {_points(gap['value'])} points"
+    worth = f"he leaking protocol is worth {_points(gap['value'])} points"
     if gap["low"] is not None:
         worth += f" ({_points(gap['low'])} to {_points(gap['high'])})"
     start = "T"
@@ -90,7 +121,7 @@ def gap_sentence(published: Record, honest: Record, gap: Record) -> str:
         "under the honest one."
     )
     if gap["low"] is not None and gap["low"] <= 0 <= gap["high"]:
-        text += " The interval holds 0: no gain by the leak is shown here."
+        text += " The interval holds 0: no gain by leaking is shown here."
     return text
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,16 +55,35 @@ def run_jobs(
 ) -> None:
     """Make the runs, the longest first.
 
+    An interrupt, or anything but an `InputError` in a run, ends all processes at once; the runs
+    that they had begun go on when the same call is repeated.
+
     Args:
         done: told of each job that ended, with the message of its `InputError` or None.
+
+    Raises:
+        InputError: a process was ended from outside.
     """
     threads = max(1, (os.cpu_count() or 1) // processes)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start, (threads,)) as pool:
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(processes, context, _start, (threads,))
+    try:
         ordered = sorted(jobs, key=lambda job: -effort(job.recipe))
         waiting = {pool.submit(_make, job, manifest): job for job in ordered}
         for future in as_completed(waiting):
             done(waiting[future], future.result())
+    except BaseException as error:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise InputError(
+                "A process that made runs was ended from outside; often the memory is used up.",
+                fix="repeat the call with --jobs 1, or with fewer than now: finished runs stay.",
+            ) from error
+        raise
+    pool.shutdown()
 
 
 def effort(recipe: Recipe) -> float:
@@ -77,6 +99,15 @@ def _start(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave with the process that started this one, which may have been killed."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _make(job: Job, manifest: Manifest) -> str | None:

@@ -141,6 +141,8 @@ def _build(
     cell: Cell, stands_in_for: str | None, suited: Suited, wishes: Wishes, used: set[str]
 ) -> Planned:
     content = merged(cell.content, suited.content)
+    if cell.protocol == "honest":
+        content = merged(content, suited.honest)
     if "targets" in content.get("expand", {}):
         content["expand"]["targets"] = dict(suited.targets)
     for setting in wishes.settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cytolens.core.config import assign, from_dict
@@ -25,12 +25,14 @@ class Suited:
         content: tables for every recipe: labels, the tested values of the attribute.
         substitutions: what differs from the paper's data, in sentences.
         targets: counts a class of the offline expansion, where the paper has one.
+        honest: tables for the recipes of the honest protocol alone.
     """
 
     manifest: Manifest
     content: Tables
     substitutions: tuple[str, ...]
     targets: dict[str, int]
+    honest: Tables = field(default_factory=dict)
 
     @property
     def datasets(self) -> int:
@@ -87,7 +89,21 @@ def suit(paper: Paper, manifest: Manifest, settings: Sequence[str] = ()) -> Suit
         )
     wanted = paper.recipe.get("expand", {}).get("targets", {})
     targets = _targets(paper, chosen, wanted, said) if wanted else {}
-    return Suited(chosen, content, tuple(said), targets)
+    honest = _fewer_folds(paper, chosen, said)
+    return Suited(chosen, content, tuple(said), targets, honest)
+
+
+def _fewer_folds(paper: Paper, manifest: Manifest, said: list[str]) -> Tables:
+    """Return the folds of the honest protocol where there are fewer groups than the recipe's."""
+    split = paper.honest.get("split", {})
+    groups = len({row.group for row in manifest.rows})
+    if not manifest.has_groups or not 2 <= groups < split.get("folds", 0):
+        return {}
+    said.append(
+        f"{manifest.name} has {groups} groups: the honest protocol holds one out at a time, in "
+        f"{groups} folds instead of {split['folds']}, and without a validation part."
+    )
+    return {"split": {"folds": groups, "validation": 0.0}}
 
 
 def _labels(paper: Paper, manifest: Manifest, said: list[str]) -> Tables:

@@ -72,7 +72,7 @@ def _panel(axes: Axes, panel: Panel, *, named: bool) -> None:
     axes.tick_params(length=0, pad=1.5)
     axes.spines[:].set_visible(False)
     lines = panel.below.count("\n") + 1
-    axes.set_title(short(panel.title, 28), loc="left", size=7, weight="bold", pad=5 + 8 * lines)
+    axes.set_title(short(panel.title, 25), loc="left", size=7, weight="bold", pad=5 + 8 * lines)
     axes.text(
         0, 1.03, panel.below, transform=axes.transAxes, size=6.5,
         color=RED if panel.leaks else INK,

@@ -1,4 +1,4 @@
-"""The first screen of a study: the claim, ours under both protocols, and what the leak explains."""
+"""The first screen of a study: the claim, ours under both protocols, and what leaking adds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def headline(study: Study, found: Sequence[Line]) -> Headline:
     reasons = [str(text) for cell in published for text in cell.metrics.get("leaks") or []]
     return Headline(
         lead=_lead(study, found, line),
-        leak=_leak(line),
+        leak=" ".join(filter(None, (_leak(line), line.caution if line else ""))),
         sentences=list(_sentences(found, line)),
         tiles=list(_tiles(found, line)),
         reasons=list(dict.fromkeys(reasons)),
@@ -86,7 +86,7 @@ def _percent(score: Score) -> str:
 
 
 def _leak(line: Line | None) -> str:
-    """Say how much of the published number the leak explains."""
+    """Say how much the published protocol, with its leak, adds to the number."""
     if line is None:
         return ""
     value, low, high = bounds(line.gap)
@@ -105,18 +105,17 @@ def _leak(line: Line | None) -> str:
     span = f"95{THIN}% interval {points_span(line.gap)}"
     if low > 0:
         return (
-            f"The leak explains {size} percentage points ({span}) of the number that the "
-            "published protocol gives on these data: so much of it is not skill on "
-            f"{_unknown(line)}."
+            f"The leaking protocol adds {size} percentage points ({span}) on these data: so much "
+            f"of its number is not shown to be skill on {_unknown(line)}."
         )
     if high < 0:
         return (
             f"Here the honest number is higher by {size} percentage points (difference {span}): "
-            "on these data no part of the published number needs a leak to explain it."
+            "these data show no gain by leaking."
         )
     return (
         f"The published protocol differs by {points(line.gap)} percentage points ({span}); the "
-        "interval holds 0, so that on these data the leak is not shown to explain any of it."
+        "interval holds 0, so that on these data leaking is not shown to add anything."
     )
 
 

@@ -20,6 +20,7 @@ class Line:
         paper: the paper's row, None where the paper has none.
         gap: published - honest accuracy; None when not both were run.
         sentence: what the gap says, in words, or "".
+        caution: what else than the leak moves the gap, in words, or "".
     """
 
     model: str
@@ -31,6 +32,7 @@ class Line:
     honest: Cell | None
     gap: Score
     sentence: str
+    caution: str = ""
 
     @property
     def cells(self) -> list[Cell]:
@@ -98,6 +100,7 @@ def _line(study: Study, pair: Mapping[str, Cell], several: bool) -> Line:
         honest=pair.get(HONEST),
         gap=gap.get("gap"),
         sentence=str(gap.get("sentence") or ""),
+        caution=str(gap.get("caution") or ""),
     )
 
 

@@ -20,8 +20,8 @@ class CostConfig:
             regime.
         loss_weight: weight of the expected cost in the loss of the cost-sensitive regime; without
             a matrix there is no such term.
-        decision: "cheapest" also reports the decision of least expected cost. Its probabilities
-            are calibrated by a temperature where the fold has a validation part.
+        decision: "cheapest" also reports the decision of least expected cost. A network's
+            probabilities are then calibrated by a temperature where the fold has a validation part.
     """
 
     class_weights: Literal["balanced", "none"] | dict[str, float] = "balanced"
