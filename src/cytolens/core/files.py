@@ -119,17 +119,22 @@ def cache_dir() -> Path:
 
 
 @contextlib.contextmanager
-def lock(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
+def lock(
+    path: Path, busy: str, *, wait: bool = False, make_folder: bool = True
+) -> Iterator[None]:
     """Hold an exclusive lock on `path`; the kernel releases it however the process ends.
 
     Args:
         busy: what to say when another process holds it.
         wait: wait for that process instead.
+        make_folder: make the folder of `path` where it is missing.
 
     Raises:
         InputError: another process holds it, and `wait` is not set.
+        FileNotFoundError: there is no folder, and `make_folder` is not set.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

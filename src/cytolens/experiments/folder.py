@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 
 from cytolens.core.errors import CytolensError, InputError
-from cytolens.core.files import lock, read_json, sha256_json, write_json, write_text, writing
+from cytolens.core.files import lock, read_json, write_json, write_text, writing
+from cytolens.experiments.identity import Identity, changed, digests
 from cytolens.experiments.learning.learned import Learned
+from cytolens.splits.split import Split
 
 _IDENTITY = "identity.json"
+_SPLIT = "split.json"
+_LOCKS = "locks"  # a file a fold
 
 
 class Workplace:
@@ -26,7 +30,7 @@ class Workplace:
         self.path = out.with_name(out.name + ".partial")
         self._claimed = False
 
-    def claim(self, identity: dict[str, Any]) -> None:
+    def claim(self, identity: Identity) -> None:
         """Start here, or go on with an unfinished run of the same recipe and data.
 
         Raises:
@@ -34,7 +38,6 @@ class Workplace:
                 cannot be written.
         """
         known = self.path / _IDENTITY
-        digest = {key: sha256_json(value) for key, value in identity.items()}
         with writing(self.path, "the run"):
             self.path.mkdir(parents=True, exist_ok=True)
             if not known.exists():
@@ -45,16 +48,53 @@ class Workplace:
                         f"{self.path} is in the way, and it is not an unfinished run.",
                         fix="remove or rename it, or choose another --out.",
                     )
-                write_json(known, digest)
-        before = read_json(known, "run identity")
-        if changed := [key for key, value in digest.items() if before.get(key) != value]:
+                write_json(known, digests(identity))
+            (self.path / _LOCKS).mkdir(exist_ok=True)
+        if parts := changed(known, identity):
             raise InputError(
-                f"{self.path} holds an unfinished run with another {' and '.join(changed)}.",
+                f"{self.path} holds an unfinished run with another {' and '.join(parts)}.",
                 fix="finish it with its own command, remove that folder, or choose another --out.",
             )
         self._claimed = True
         for rest in self.path.rglob(".*.tmp"):  # of a write that was killed
             rest.unlink()
+
+    def share(self, split: Split) -> None:
+        """Show which folds there are; from now on other processes may take some of them."""
+        with writing(self.path, "the run"):
+            split.write(self.path / _SPLIT)
+
+    def is_of(self, identity: Identity) -> bool:
+        """Whether an unfinished run of this recipe and these data stands here."""
+        known = self.path / _IDENTITY
+        return known.exists() and not changed(known, identity)
+
+    @contextlib.contextmanager
+    def taking(self, repeat: int, fold: int, *, wait: bool) -> Iterator[bool]:
+        """Be the only process that learns a fold; False where there is nothing to learn.
+
+        Args:
+            wait: wait for a process that is at it (which may end without an outcome); otherwise
+                leave the fold to that process.
+        """
+        path = self.path / _LOCKS / f"r{repeat}-f{fold}"
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock(path, "", wait=wait, make_folder=False))
+            except (FileNotFoundError, InputError):  # the run is finished; another is at the fold
+                yield False
+                return
+            done = self.fold_path(repeat, fold, ".json").exists()
+            # A run that was finished meanwhile stands elsewhere, with all its folds.
+            yield not done and (self.path / _IDENTITY).exists()
+
+    def folds_left(self) -> int:
+        """Return the number of folds without an outcome; 0 before the run is shared."""
+        path = self.path / _SPLIT
+        if not path.exists():
+            return 0
+        done = len(list((self.path / "folds").glob("r*.json")))
+        return len(read_json(path, "split file")["folds"]) - done
 
     def discard_unless_begun(self) -> None:
         """Remove our workplace if no epoch and no fold has been kept in it."""
@@ -74,12 +114,9 @@ class Workplace:
         with writing(self.path, "the run"):
             write_json(self.fold_path(repeat, fold, ".json"), content)
 
-    def load_fold(self, repeat: int, fold: int) -> Learned | None:
-        """Return a fold that was finished before, or None."""
-        path = self.fold_path(repeat, fold, ".json")
-        if not path.exists():
-            return None
-        content = read_json(path, "finished fold")
+    def load_fold(self, repeat: int, fold: int) -> Learned:
+        """Return a finished fold."""
+        content = read_json(self.fold_path(repeat, fold, ".json"), "finished fold")
         probabilities = np.array(content["probabilities"], dtype=np.float64)
         return Learned(probabilities, content["history"], content["facts"])
 
@@ -94,7 +131,8 @@ class Workplace:
             if self.out.exists():  # a run that is overwritten, or an empty folder
                 shutil.rmtree(self.out)
             self.path.rename(self.out)
-        shutil.rmtree(self.out / "folds", ignore_errors=True)
+        for scaffold in ("folds", _LOCKS):
+            shutil.rmtree(self.out / scaffold, ignore_errors=True)
         (self.out / _IDENTITY).unlink(missing_ok=True)
         return self.out
 

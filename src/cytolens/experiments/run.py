@@ -10,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytolens.bundle.save import attach_metrics
-from cytolens.core.config import to_dict, to_toml
-from cytolens.core.files import read_json, sha256_file, write_json, write_text, writing
+from cytolens.core.config import to_toml
+from cytolens.core.errors import InputError
+from cytolens.core.files import read_json, write_json, write_text, writing
 from cytolens.core.progress import Progress, Silent
 from cytolens.data.facts import Facts, scan_or_fail
 from cytolens.data.manifest import Manifest
 from cytolens.evaluation import Predictions, pool
 from cytolens.experiments.environment import Clock, describe
-from cytolens.experiments.folder import workplace
+from cytolens.experiments.folder import Workplace, workplace
+from cytolens.experiments.identity import Identity, of_run
 from cytolens.experiments.learning.choose import create_learner
 from cytolens.experiments.learning.learned import Learned
 from cytolens.experiments.learning.learner import Learner, Setting, Task
-from cytolens.experiments.learning.numbers import sees_masks
 from cytolens.experiments.predictions_file import write_predictions
 from cytolens.experiments.preparation import prepare, relabel
 from cytolens.experiments.recipe import Recipe
@@ -54,38 +55,57 @@ def run_recipe(
         LeakError: the honest protocol and a split that leaks.
     """
     progress = progress or Silent()
-    clock = Clock()
     out = out or Path("runs") / f"{recipe.name.replace('/', '-')}-{manifest.name}"
     with workplace(out, overwrite=overwrite) as place:
-        with clock.stage("read and check"):
-            manifest = relabel(manifest, recipe)
-            cost_matrix(recipe.cost, manifest.classes)  # wrong costs fail before the training
-            learner = create_learner(recipe, manifest.classes)
-            with progress.task("looking at the images", len(manifest)) as step:
-                facts = scan_or_fail(manifest, step=step)
-            place.claim(_identity(recipe, manifest, facts, learner.identity))
-            data = prepare(manifest, facts, recipe, place.path / "expanded", progress)
-        if recipe.training.choose_on == "test":
-            leaks = (*data.split.leaks, CHOSEN_ON_TEST)
-            data = replace(data, split=replace(data.split, leaks=leaks))
-        for note in (*learner.notes, *data.split.notes):
-            progress.say(note)
-        experiment = _Experiment(learner, Setting(recipe, data, Store(), place, progress, clock))
+        experiment = _Experiment.open(recipe, manifest, place, progress)
         return experiment.conclude(experiment.run_folds())
 
 
-def _identity(recipe: Recipe, manifest: Manifest, facts: Facts, learner: str) -> dict[str, Any]:
-    """Return what must be the same when a run that was cut off goes on."""
-    images = [
-        [sha, row.id, row.label, row.group, row.dataset, row.magnification, row.parent, row.extra]
-        for row, sha in zip(manifest.rows, facts.sha256, strict=True)
-    ]
-    identity: dict[str, Any] = {"recipe": to_dict(recipe), "data": images, "weights": learner}
-    if recipe.split.kind == "file":
-        identity["split file"] = read_json(Path(recipe.split.file), "split file")
-    if sees_masks(recipe.classifier):
-        identity["masks"] = [row.mask and sha256_file(row.mask) for row in manifest.rows]
-    return identity
+def help_run(recipe: Recipe, manifest: Manifest, out: Path) -> None:
+    """Learn folds of a run that another process is making, as long as some are free.
+
+    The helper writes nothing but folds, from the last one backwards. What it cannot do is left to
+    the other process, which says why.
+    """
+    try:
+        experiment = _Experiment.join(recipe, manifest, Workplace(out))
+        if experiment is not None:
+            experiment.learn_folds(helping=True)
+    except InputError:
+        return
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A recipe and its images, looked at but not prepared."""
+
+    recipe: Recipe
+    manifest: Manifest
+    facts: Facts
+    learner: Learner
+
+    @property
+    def identity(self) -> Identity:
+        return of_run(self.recipe, self.manifest, self.facts, self.learner.identity)
+
+    def prepare(self, place: Workplace, progress: Progress, clock: Clock) -> _Experiment:
+        expanded = place.path / "expanded"
+        data = prepare(self.manifest, self.facts, self.recipe, expanded, progress)
+        if self.recipe.training.choose_on == "test":
+            leaks = (*data.split.leaks, CHOSEN_ON_TEST)
+            data = replace(data, split=replace(data.split, leaks=leaks))
+        setting = Setting(self.recipe, data, Store(), place, progress, clock)
+        return _Experiment(self.learner, setting)
+
+
+def _look(recipe: Recipe, manifest: Manifest, progress: Progress) -> _Subject:
+    """Refuse what is wrong with recipe, labels or images before anything is written."""
+    manifest = relabel(manifest, recipe)
+    cost_matrix(recipe.cost, manifest.classes)
+    learner = create_learner(recipe, manifest.classes)
+    with progress.task("looking at the images", len(manifest)) as step:
+        facts = scan_or_fail(manifest, step=step)
+    return _Subject(recipe, manifest, facts, learner)
 
 
 @dataclass(frozen=True)
@@ -93,17 +113,57 @@ class _Experiment:
     learner: Learner
     setting: Setting
 
-    def run_folds(self) -> Predictions:
-        """Learn and predict every fold that is not finished yet; return the pooled predictions."""
+    @classmethod
+    def open(
+        cls, recipe: Recipe, manifest: Manifest, place: Workplace, progress: Progress
+    ) -> _Experiment:
+        """Prepare a run in a place that is claimed for it."""
+        clock = Clock()
+        with clock.stage("read and check"):
+            subject = _look(recipe, manifest, progress)
+            place.claim(subject.identity)
+            experiment = subject.prepare(place, progress, clock)
+        place.share(experiment.setting.data.split)
+        for note in (*experiment.learner.notes, *experiment.setting.data.split.notes):
+            progress.say(note)
+        return experiment
+
+    @classmethod
+    def join(cls, recipe: Recipe, manifest: Manifest, place: Workplace) -> _Experiment | None:
+        """Prepare to help with a run that another process opened; None where it is not there."""
+        subject = _look(recipe, manifest, Silent())
+        if not place.is_of(subject.identity):
+            return None
+        return subject.prepare(place, Silent(), Clock())
+
+    def learn_folds(self, *, helping: bool = False) -> None:
+        """Learn every fold that is not finished yet and that no other process is learning.
+
+        Args:
+            helping: begin at the last fold and leave it at that; otherwise wait for the folds of
+                helpers, and learn what they did not finish.
+        """
         place, folds = self.setting.place, self.setting.data.split.folds
+        numbered = list(enumerate(folds))
+        if helping:
+            numbered.reverse()
+        for wait in (False,) if helping else (False, True):
+            for number, fold in numbered:
+                with place.taking(fold.repeat, fold.fold, wait=wait) as free:
+                    if free:
+                        name = f"fold {number + 1} of {len(folds)}"
+                        learned = self._learn(fold, name, number == 0)
+                        place.save_fold(fold.repeat, fold.fold, learned)
+
+    def run_folds(self) -> Predictions:
+        """Learn and predict every fold; return the pooled predictions."""
+        place, folds = self.setting.place, self.setting.data.split.folds
+        self.learn_folds()
         history: list[dict[str, Any]] = []
         facts: list[dict[str, Any]] = []
         parts: list[Predictions] = []
-        for number, fold in enumerate(folds):
+        for fold in folds:
             learned = place.load_fold(fold.repeat, fold.fold)
-            if learned is None:
-                learned = self._learn(fold, f"fold {number + 1} of {len(folds)}", number == 0)
-                place.save_fold(fold.repeat, fold.fold, learned)
             history += learned.history
             facts.append({"repeat": fold.repeat, "fold": fold.fold, **learned.facts})
             parts.append(self._predictions(fold, learned.probabilities))
@@ -156,7 +216,6 @@ class _Experiment:
             write_text(path / "recipe.toml", to_toml(recipe))
             data.manifest.write(path / "manifest.csv", with_ids=True)
             write_json(path / "audit.json", data.audit)
-            data.split.write(path / "split.json")
             write_predictions(path / "predictions.parquet", predictions)
             write_samples(path / "samples", data.manifest, recipe, self.learner.size)
             self._describe()

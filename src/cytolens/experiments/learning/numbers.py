@@ -15,7 +15,6 @@ from cytolens.experiments.network import Network
 from cytolens.experiments.recipe import Recipe
 from cytolens.features.handcrafted import HandcraftedTable, MaskedSource
 from cytolens.models.classical import shape
-from cytolens.models.classical.config import ClassifierConfig
 from cytolens.models.classical.features import FEATURES, groups_of
 
 
@@ -83,7 +82,7 @@ class Handcrafted:
     def __init__(self, recipe: Recipe) -> None:
         self._groups = groups_of(recipe.classifier.features)
         self._pixels = recipe.pixels
-        self._sees_masks = sees_masks(recipe.classifier)
+        self._sees_masks = recipe.classifier.sees_masks
         versions = {name: FEATURES.get(name).version for name in self._groups}
         self.identity = f"handcrafted-{sha256_json(versions)[:16]}"
         self.size: tuple[int, int] | None = None
@@ -156,12 +155,6 @@ def create_source(recipe: Recipe, classes: int) -> Source:
     if recipe.classifier.features == "deep":
         return Deep(recipe, classes)
     return Handcrafted(recipe) if groups_of(recipe.classifier.features) else Nothing()
-
-
-def sees_masks(config: ClassifierConfig) -> bool:
-    """Whether the numbers of a classifier depend on the masks of the manifest."""
-    shaped = any(FEATURES.get(name).sees_masks for name in groups_of(config.features))
-    return config.used and shaped and config.masks == "auto"
 
 
 def _rows(task: Task) -> list[int]:

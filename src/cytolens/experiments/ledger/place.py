@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from cytolens.core.config import to_dict
 from cytolens.core.errors import InputError
-from cytolens.core.files import read_json, sha256_json, write_json, writing
+from cytolens.core.files import write_json, writing
 from cytolens.data.facts import Facts
 from cytolens.data.manifest import Manifest
+from cytolens.experiments.identity import changed, digests, of_run
 from cytolens.experiments.recipe import Recipe
 
 _IDENTITY = "identity.json"
@@ -21,12 +20,7 @@ def claim(folder: Path, recipe: Recipe, manifest: Manifest, facts: Facts, learne
     Raises:
         InputError: the folder holds something else, or cannot be written.
     """
-    images = [
-        [sha, row.id, row.label, row.group, row.magnification, row.parent]
-        for row, sha in zip(manifest.rows, facts.sha256, strict=True)
-    ]
-    identity: dict[str, Any] = {"recipe": to_dict(recipe), "data": images, "weights": learner}
-    digest = {key: sha256_json(value) for key, value in identity.items()}
+    identity = of_run(recipe, manifest, facts, learner)
     known = folder / _IDENTITY
     with writing(folder, "the ledger"):
         if not known.exists():
@@ -35,11 +29,10 @@ def claim(folder: Path, recipe: Recipe, manifest: Manifest, facts: Facts, learne
                     f"{folder} holds something else than a ledger.", fix="choose another --out."
                 )
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(known, digest)
-    before = read_json(known, "identity of a ledger")
-    if changed := [key for key, value in digest.items() if before.get(key) != value]:
+            write_json(known, digests(identity))
+    if parts := changed(known, identity):
         raise InputError(
-            f"{folder} holds a ledger with another {' and '.join(changed)}.",
+            f"{folder} holds a ledger with another {' and '.join(parts)}.",
             fix="choose another --out, or remove that folder.",
         )
 

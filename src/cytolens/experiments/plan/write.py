@@ -16,6 +16,7 @@ from cytolens.core.errors import InputError
 from cytolens.core.files import read_json, sha256_json, write_json, write_text, writing
 from cytolens.data.facts import scan_or_fail
 from cytolens.data.manifest import Manifest
+from cytolens.experiments.identity import of_images, of_masks
 from cytolens.experiments.plan.comments import header, reasons
 from cytolens.experiments.plan.make import Plan, Question
 from cytolens.experiments.recipe import Recipe, load_recipe
@@ -70,12 +71,9 @@ class PlanFiles:
 
 def identity(manifest: Manifest, question: Question) -> str:
     """Return what must be the same for a plan to answer a question again."""
-    shas = scan_or_fail(manifest).sha256
-    images = [
-        [sha, row.id, row.label, row.group, row.dataset, row.parent]
-        for row, sha in zip(manifest.rows, shas, strict=True)
-    ]
-    return sha256_json({"question": asdict(question), "images": images})
+    images = of_images(manifest, scan_or_fail(manifest))
+    content = {"question": asdict(question), "images": images, "masks": of_masks(manifest)}
+    return sha256_json(content)
 
 
 def write_plan(plan: Plan, files: PlanFiles, answers: str) -> Recipe:

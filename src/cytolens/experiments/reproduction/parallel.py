@@ -1,5 +1,7 @@
 """Runs in several processes, each with its share of the cores.
 
+A process that finds no run to begin helps with the folds of one that is under way.
+
 A network that is trained above a cut works on maps so small that a second thread is half idle:
 two processes of one thread train the upper part of MobileNetV2 at 110 px 1.5 times as fast as one
 process of two.
@@ -11,20 +13,23 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cytolens.core.errors import InputError
 from cytolens.data.manifest import Manifest
+from cytolens.experiments.folder import Workplace
 from cytolens.experiments.recipe import Recipe
 
 _MOST = 8  # processes, each with a network and its features in memory
+_LOOK = 1.0  # seconds between looks at who may help whom
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """A run to make: its recipe and its folder."""
 
@@ -32,8 +37,11 @@ class Job:
     out: Path
 
 
-def choose_jobs(wanted: int, cells: int) -> int:
+def choose_jobs(wanted: int, tasks: int) -> int:
     """Return the number of processes: as wanted, or (0) one a core where no GPU does the work.
+
+    Args:
+        tasks: what can be done at the same time.
 
     Raises:
         InputError: a negative number.
@@ -44,7 +52,7 @@ def choose_jobs(wanted: int, cells: int) -> int:
         import torch
 
         wanted = 1 if torch.cuda.is_available() else min(os.cpu_count() or 1, _MOST)
-    return max(1, min(wanted, cells))
+    return max(1, min(wanted, tasks))
 
 
 def run_jobs(
@@ -53,7 +61,7 @@ def run_jobs(
     processes: int,
     done: Callable[[Job, str | None], None],
 ) -> None:
-    """Make the runs, the longest first.
+    """Make the runs, the longest first, and the folds of the last ones together.
 
     An interrupt, or anything but an `InputError` in a run, ends all processes at once; the runs
     that they had begun go on when the same call is repeated.
@@ -70,9 +78,17 @@ def run_jobs(
     pool = ProcessPoolExecutor(processes, context, _start, (threads,))
     try:
         ordered = sorted(jobs, key=lambda job: -effort(job.recipe))
-        waiting = {pool.submit(_make, job, manifest): job for job in ordered}
-        for future in as_completed(waiting):
-            done(waiting[future], future.result())
+        making: dict[Future[Any], Job] = {pool.submit(_make, j, manifest): j for j in ordered}
+        helping: dict[Future[Any], Job] = {}
+        while making:
+            ended, _ = wait([*making, *helping], _LOOK, FIRST_COMPLETED)
+            for future in ended:
+                outcome = future.result()
+                if helping.pop(future, None) is None:
+                    done(making.pop(future), outcome)
+            idle = processes - len(making) - len(helping)
+            for job in _needy(making.values(), helping.values())[: max(0, idle)]:
+                helping[pool.submit(_help, job, manifest)] = job
     except BaseException as error:
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
@@ -86,13 +102,29 @@ def run_jobs(
     pool.shutdown()
 
 
+def _needy(making: Iterable[Job], helping: Collection[Job]) -> list[Job]:
+    """Return the runs with more folds left than processes at work on them, most of them first."""
+    free = {
+        job: Workplace(job.out).folds_left() - 1 - sum(other is job for other in helping)
+        for job in making
+        if effort(job.recipe)
+    }
+    return sorted((job for job in free if free[job] > 0), key=lambda job: -free[job])
+
+
+def fold_count(recipe: Recipe) -> int:
+    """Return the number of folds as far as the recipe tells, at least 1."""
+    return recipe.split.folds * recipe.split.repeats if recipe.split.kind == "kfold" else 1
+
+
 def effort(recipe: Recipe) -> float:
     """Return about how long a run takes, in passes over the data above the cut."""
     if recipe.classifier.used or recipe.model.freeze == "all":
         return 0.0
-    folds = recipe.split.folds * recipe.split.repeats if recipe.split.kind == "kfold" else 1
-    contrastive = recipe.training.regime == "contrastive"
-    return folds * (2 * recipe.contrastive.epochs if contrastive else recipe.training.epochs)
+    epochs = recipe.training.epochs
+    if recipe.training.regime == "contrastive":
+        epochs = 2 * recipe.contrastive.epochs
+    return fold_count(recipe) * epochs
 
 
 def _start(threads: int) -> None:
@@ -118,3 +150,9 @@ def _make(job: Job, manifest: Manifest) -> str | None:
     except InputError as error:
         return str(error)
     return None
+
+
+def _help(job: Job, manifest: Manifest) -> None:
+    from cytolens.experiments.run import help_run
+
+    help_run(job.recipe, manifest, job.out)

@@ -15,9 +15,10 @@ from cytolens.core.progress import Progress
 from cytolens.data.facts import scan_or_fail
 from cytolens.data.manifest import Manifest
 from cytolens.experiments.fuse import fuse_runs
+from cytolens.experiments.identity import of_images, of_masks
 from cytolens.experiments.papers.paper import Fusion
 from cytolens.experiments.recipe import Recipe
-from cytolens.experiments.reproduction.parallel import Job, choose_jobs, run_jobs
+from cytolens.experiments.reproduction.parallel import Job, choose_jobs, fold_count, run_jobs
 from cytolens.experiments.reproduction.planning import Planned
 from cytolens.experiments.run import run_recipe
 from cytolens.models.backbones import canonical
@@ -66,12 +67,9 @@ class Runs:
         self._known: dict[str, str] = read_json(known, "cells of a study") if known.exists() else {}
         with progress.task("looking at the images", len(manifest)) as step:
             facts = scan_or_fail(manifest, step=step)
-        images = [
-            [sha, row.id, row.label, row.group, row.dataset, row.magnification, row.parent]
-            for row, sha in zip(manifest.rows, facts.sha256, strict=True)
-        ]
-        extra = [dict(row.extra) for row in manifest.rows]
-        self._data = sha256_json([images, extra])
+        self._images = sha256_json(of_images(manifest, facts))
+        self._masks = sha256_json(of_masks(manifest))
+        self._weights: dict[tuple[str, str, int], str] = {}
 
     def check(self, planned: Sequence[Planned]) -> None:
         """Refuse to mix: runs that stand here must be made of the same recipes, data and weights.
@@ -111,7 +109,8 @@ class Runs:
     def run_all(self, planned: Sequence[Planned], jobs: int) -> list[Outcome]:
         """Run cells in so many processes; the outcomes are in the order of the cells."""
         open_cells = [one for one in planned if one.recipe is not None and not self._done(one)]
-        if (processes := choose_jobs(jobs, len(open_cells))) == 1:
+        tasks = sum(fold_count(one.recipe) for one in open_cells if one.recipe)
+        if (processes := choose_jobs(jobs, tasks)) == 1:
             return [self.run(one) for one in planned]
         work: dict[Path, Job] = {}
         failed: dict[Path, str] = {}
@@ -161,12 +160,16 @@ class Runs:
 
     def digest(self, recipe: Recipe) -> str:
         """Return what a run is made of, as one hash: recipe, data, weights."""
-        classical = recipe.classifier.used and recipe.classifier.features != "deep"
-        weights = "none"
-        if not classical:
-            name = canonical(recipe.model.backbone)
-            weights = resolve_weights(name, recipe.model.weights, recipe.seed).identity
-        return sha256_json([to_dict(recipe), self._data, weights])
+        masks = self._masks if recipe.classifier.sees_masks else None
+        return sha256_json([to_dict(recipe), self._images, masks, self._weights_of(recipe)])
+
+    def _weights_of(self, recipe: Recipe) -> str:
+        if recipe.classifier.used and recipe.classifier.features != "deep":
+            return "none"
+        key = canonical(recipe.model.backbone), recipe.model.weights, recipe.seed
+        if key not in self._weights:
+            self._weights[key] = resolve_weights(*key).identity
+        return self._weights[key]
 
     def claim(self, key: str, digest: str) -> Path:
         """Note what a folder of the study is made of, and return it.

@@ -56,6 +56,14 @@ class ClassifierConfig:
         """Whether a classifier is fitted at all."""
         return self.kind != "none"
 
+    @property
+    def sees_masks(self) -> bool:
+        """Whether the classifier's numbers depend on the masks of the manifest."""
+        from cytolens.models.classical.features import FEATURES, groups_of
+
+        shaped = any(FEATURES.get(name).sees_masks for name in groups_of(self.features))
+        return self.used and shaped and self.masks == "auto"
+
     def _check_values(self) -> None:
         if self.c <= 0 or self.gamma < 0:
             raise InputError("classifier.c must be above 0, and gamma not below.")
