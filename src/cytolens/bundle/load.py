@@ -15,6 +15,7 @@ from cytolens.core.config import from_dict
 from cytolens.core.errors import InputError
 from cytolens.core.files import read_json, sha256_file
 from cytolens.data.reading import ImageProblem, read_image
+from cytolens.explain.subject import Subject
 from cytolens.models.backbones import Body, create_backbone
 from cytolens.models.heads import create_head, probabilities
 from cytolens.models.weights import Weights, load_state
@@ -49,10 +50,17 @@ class Bundle:
         body, head: the network, in inference mode.
     """
 
-    def __init__(self, card: BundleCard, body: torch.nn.Module, head: torch.nn.Module) -> None:
+    def __init__(self, card: BundleCard, body: Body, head: torch.nn.Module) -> None:
         self.card = card
         self._body = body.eval()
         self._head = head.eval()
+
+    def subject(self) -> Subject:
+        """Return the network as methods of explanation take it; test-time views are left out."""
+        card = self.card
+        return Subject(
+            self._body, self._head, card.model.output, card.classes, card.size, card.pixels
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -16,26 +16,44 @@ from cytolens.core.errors import InputError
 from cytolens.core.registry import Registry
 
 Precision = Literal["f32", "bf16"]
-Batches = Iterable[NDArray[np.uint8]]
+Pixels = Literal["u8", "f32"]  # the type of what goes in, 0…255 in any case
+Batches = Iterable[NDArray[np.uint8]] | Iterable[NDArray[np.float32]]
 
 
 class Engine(Protocol):
     """Runs one frozen network part over batches, in order."""
 
     def run(self, batches: Batches) -> Iterator[NDArray[np.float32]]:
-        """uint8 [n, H, W, 3] batches -> float32 [n, …] features, one array a batch, in order."""
+        """[n, H, W, 3] batches of pixels -> float32 [n, …] features, an array a batch, in order."""
         ...
 
 
-EngineFactory = Callable[[nn.Module, tuple[int, int], Precision], Engine]
+class EngineFactory(Protocol):
+    """Makes an engine of a network part."""
+
+    def __call__(
+        self,
+        lower: nn.Module,
+        size: tuple[int, int],
+        precision: Precision,
+        pixels: Pixels = "u8",
+    ) -> Engine: ...
+
+
 ENGINES: Registry[EngineFactory] = Registry("engine")
 
 
 class TorchEngine:
     """Plain torch in inference mode, on CUDA when there is a device."""
 
-    def __init__(self, lower: nn.Module, size: tuple[int, int], precision: Precision) -> None:
-        del size
+    def __init__(
+        self,
+        lower: nn.Module,
+        size: tuple[int, int],
+        precision: Precision,
+        pixels: Pixels = "u8",
+    ) -> None:
+        del size, pixels
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._lower = lower.eval().to(self._device)
         self._half = precision == "bf16"
@@ -52,24 +70,33 @@ class OpenVINOEngine:
     """OpenVINO on the CPU: small chunks in several asynchronous requests.
 
     Args:
-        lower: traced network part, uint8 [N, H, W, 3] -> features.
+        lower: traced network part, [N, H, W, 3] -> features.
         size: height and width of the input in pixels.
         precision: "f32", or "bf16" where the processor has it (changes the features: DESIGN).
+        pixels: the type of the input.
     """
 
     chunk = 8
 
-    def __init__(self, lower: nn.Module, size: tuple[int, int], precision: Precision) -> None:
+    def __init__(
+        self,
+        lower: nn.Module,
+        size: tuple[int, int],
+        precision: Precision,
+        pixels: Pixels = "u8",
+    ) -> None:
         os.environ.setdefault("OPENVINO_TELEMETRY", "0")
         import openvino
 
-        example = torch.zeros(1, *size, 3, dtype=torch.uint8)
+        example = torch.zeros(1, *size, 3, dtype=torch.uint8 if pixels == "u8" else torch.float32)
         with warnings.catch_warnings():
             # OpenVINO's converter traces with torch.jit, which torch has deprecated.
             warnings.filterwarnings("ignore", message=".*torch.jit.*", category=FutureWarning)
             warnings.filterwarnings("ignore", category=DeprecationWarning)
             model = openvino.convert_model(
-                lower.eval(), example_input=example, input=[([-1, *size, 3], openvino.Type.u8)]
+                lower.eval(),
+                example_input=example,
+                input=[([-1, *size, 3], getattr(openvino.Type, pixels))],
             )
         settings = {
             "PERFORMANCE_HINT": "THROUGHPUT",
