@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint docs bench lock clean
+.PHONY: setup demo test lint docs bench bench-explanations lock clean
 
 setup: $(READY)
 
@@ -33,6 +33,9 @@ docs: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/frozen_training.py
+
+bench-explanations: $(READY)
+	$(BIN)/python benchmarks/explanations.py
 
 lock:
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --universal \
