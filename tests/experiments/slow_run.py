@@ -1,32 +1,45 @@
-"""`cytolens run` with a pause after each epoch and before the report, to be killed there."""
+"""`cytolens run` that stops and waits to be killed.
+
+The environment variable `HOLD` says where: after the first epoch of "fold 0" or "fold 1", whose
+checkpoint is then written, or before the "report".
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import cytolens.experiments.run as running
 from cytolens.cli.main import main
-from cytolens.training import loop
+from cytolens.training import checkpoint, loop
 
-PAUSE = 0.4  # seconds; enough to be seen and hit
-loop._SAVE_SECONDS = 0.0
+HOLD = os.environ["HOLD"]
+LONGEST = 120  # seconds; then nobody is there any more
+checkpoint.SAVE_SECONDS = -1.0
 _epoch = loop.Trainer.epoch
 _report = running.write_run_report
 
 
-def _slow_epoch(self: loop.Trainer, number: int) -> None:
+def _hold(place: str) -> None:
+    if place == HOLD:
+        time.sleep(LONGEST)
+        raise SystemExit(f"nobody ended the run at {place}")
+
+
+def _held_epoch(self: loop.Trainer, number: int) -> None:
+    if number >= 1:
+        _hold(f"fold {self.data.key[1]}")
     _epoch(self, number)
-    time.sleep(PAUSE)
 
 
-def _slow_report(run: Path) -> None:
-    time.sleep(5)
+def _held_report(run: Path) -> None:
+    _hold("report")
     _report(run)
 
 
-loop.Trainer.epoch = _slow_epoch  # type: ignore[method-assign]
-running.write_run_report = _slow_report
+loop.Trainer.epoch = _held_epoch  # type: ignore[method-assign]
+running.write_run_report = _held_report
 
 if __name__ == "__main__":
     main()

@@ -22,7 +22,7 @@ from cytolens.data.loading import read_manifest
 from cytolens.data.manifest import Manifest
 from cytolens.experiments.recipe import Recipe, load_recipe
 from cytolens.experiments.run import run_recipe
-from cytolens.training import loop
+from cytolens.training import checkpoint, loop
 
 SETTINGS = (
     "features.engine=torch",
@@ -89,17 +89,18 @@ def test_killed_interrupted_and_killed_again(
     script = str(Path(__file__).with_name("slow_run.py"))
     command = [sys.executable, script, "run", str(tiny_toml), "--data", str(phantoms)]
 
-    def start() -> subprocess.Popen[str]:
+    def start(hold: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
         full = [*command, "--out", str(out), *settings]
-        return subprocess.Popen(full, stdout=pipe, stderr=pipe, text=True)
+        place = os.environ | {"HOLD": hold}
+        return subprocess.Popen(full, stdout=pipe, stderr=pipe, text=True, env=place)
 
     def kill(process: subprocess.Popen[str]) -> None:
         process.kill()
         process.communicate()
         assert partial.is_dir() and not out.exists()
 
-    process = start()  # killed in the middle of training the first fold
+    process = start("fold 0")  # killed in the middle of training the first fold
     _wait_for(partial / "folds" / "r0-f0.checkpoint", process)
     with pytest.raises(InputError) as caught:
         run_recipe(recipe, read_manifest(phantoms), out)
@@ -109,7 +110,7 @@ def test_killed_interrupted_and_killed_again(
     )
     kill(process)
 
-    process = start()  # interrupted after the first fold
+    process = start("fold 1")  # interrupted after the first fold
     _wait_for(partial / "folds" / "r0-f1.checkpoint", process)
     assert (partial / "folds" / "r0-f0.json").is_file()
     process.send_signal(signal.SIGINT)
@@ -118,7 +119,7 @@ def test_killed_interrupted_and_killed_again(
     assert errors.endswith("Interrupted. The same command goes on where this one stopped.\n")
     assert "Traceback" not in errors and not (tmp_path / ".run.lock").exists()
 
-    process = start()  # killed while the folder is written
+    process = start("report")  # killed while the folder is written
     _wait_for(partial / "environment.json", process)
     kill(process)
 
@@ -132,7 +133,7 @@ class _Cut:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         self.epochs = 0
         self._after = after
-        monkeypatch.setattr(loop, "_SAVE_SECONDS", -1.0)
+        monkeypatch.setattr(checkpoint, "SAVE_SECONDS", -1.0)
         monkeypatch.setattr(loop.Trainer, "epoch", self._epoch(loop.Trainer.epoch))
 
     def _epoch(self, real: Callable[..., None]) -> Callable[..., None]:
@@ -296,10 +297,10 @@ def test_a_disk_that_fills_up_at_any_moment(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "_SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", -1.0)
     disk = _Disk(monkeypatch)
     stopped = []
-    for room in (0, 1, 2, 4, 6, 8, 9, 10, 12, 16):
+    for room in range(13):
         disk.files, disk.room = 0, room
         message = _refusal(recipe, manifest, tmp_path / "run")
         assert "the disk is full.\nWay out: free some space, or choose another place." in message

@@ -15,8 +15,8 @@ from cytolens.core.errors import InputError
 from cytolens.features.table import FeatureTable
 from cytolens.models.config import ModelConfig
 from cytolens.models.network import Trainable
+from cytolens.training import checkpoint
 from cytolens.training.config import TrainingConfig
-from cytolens.training.contrastive import encoder as encoder_module
 from cytolens.training.contrastive.config import ContrastiveConfig
 from cytolens.training.contrastive.embeddings import embed
 from cytolens.training.contrastive.encoder import EncoderTrainer, pair_of_views
@@ -71,7 +71,7 @@ def test_a_line_of_the_history(make_run: MakeRun) -> None:
 def test_a_resumed_encoder_is_the_uninterrupted_one(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, schedule: str
 ) -> None:
-    monkeypatch.setattr(encoder_module, "_SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", -1.0)
     training = replace(TRAINING, schedule=schedule)  # type: ignore[arg-type]
     model, table = make_run(HALF, (0, 1, 2, 3))
     expected = EncoderTrainer(model, _data(table), training, CONFIG, 0).fit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from cytolens.features.table import FeatureTable
 from cytolens.models.config import ModelConfig
 from cytolens.models.heads import probabilities
 from cytolens.models.network import Trainable
-from cytolens.training import loop as loop_module
+from cytolens.training import checkpoint
 from cytolens.training.batches import cut
-from cytolens.training.checkpoint import read_checkpoint
+from cytolens.training.checkpoint import Checkpoint, Keeper, read_checkpoint
 from cytolens.training.config import TrainingConfig
 from cytolens.training.loop import FoldData, Trainer, predict
 from cytolens.training.losses import Loss
@@ -48,7 +49,7 @@ def _without_time(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_a_resumed_training_is_the_uninterrupted_one(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, schedule: str
 ) -> None:
-    monkeypatch.setattr(loop_module, "_SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", -1.0)
     config = _config(views=2, schedule=schedule)
     model, table = make_run(HALF, (0, 1, 2))
     whole = Trainer(model, _data(table), config, LOSS, 0)
@@ -81,7 +82,7 @@ def test_the_best_weights_survive_an_interruption(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first epoch was the best; the training is cut off after the third and goes on."""
-    monkeypatch.setattr(loop_module, "_SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", -1.0)
     first: dict[str, torch.Tensor] = {}
     for losses in ([1.0, 2.0, 3.0, None], [4.0, 5.0]):
         said = iter(losses)
@@ -111,12 +112,37 @@ def test_the_best_weights_survive_an_interruption(
         assert torch.equal(value, first[name]), name
 
 
+def test_a_checkpoint_is_written_when_it_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    asked: list[float] = []
+
+    def state() -> Checkpoint:
+        asked.append(clock.now)
+        return Checkpoint(len(asked), {}, {}, {}, [])
+
+    path = tmp_path / "c.pt"
+    keeper = Keeper(path)
+    for clock.now in (101.0, 129.0, 131.0, 140.0, 160.0, 162.0):
+        keeper.keep(state)
+    assert asked == [131.0, 162.0]
+    keeper.keep(state, now=True)
+    saved = keeper.read()
+    assert saved is not None and saved.epoch == 3
+    nowhere = Keeper(None)
+    clock.now = 999.0
+    nowhere.keep(state, now=True)
+    assert nowhere.read() is None and len(asked) == 3
+
+
 def test_a_damaged_checkpoint_counts_for_nothing(tmp_path: Path, make_run: MakeRun) -> None:
     model, table = make_run(HALF)
     path = tmp_path / "c.pt"
     trainer = Trainer(model, _data(table), _config(epochs=1), LOSS, 0, path)
     trainer.fit()
-    trainer._save(path)
+    trainer._state().write(path)
     content = path.read_bytes()
     assert read_checkpoint(path) is not None
     for damaged in (b"", b"x", content[: len(content) // 2], content[:-3], content[:60]):

@@ -20,12 +20,11 @@ from cytolens.features.table import View
 from cytolens.models.heads import probabilities
 from cytolens.models.network import Trainable
 from cytolens.training.batches import Table, cut, load
-from cytolens.training.checkpoint import Checkpoint, read_checkpoint
+from cytolens.training.checkpoint import Checkpoint, Keeper
 from cytolens.training.config import TrainingConfig
 from cytolens.training.losses import Loss, correct
 from cytolens.training.optimisers import create_optimizer, set_rate
 
-_SAVE_SECONDS = 10.0  # between checkpoints; quick trainings are repeated rather than saved
 _EVALUATION_BATCH = 64
 
 State = dict[str, Any]
@@ -102,13 +101,11 @@ class Trainer:
 
     def fit(self) -> list[dict[str, Any]]:
         """Train to the end, load the weights to keep, return the history (a dict an epoch)."""
-        self._resume()
-        saved = time.monotonic()
+        keeper = Keeper(self.checkpoint)
+        self._resume(keeper.read())
         while len(self.history) < self.config.epochs and not self._out_of_patience():
             self.epoch(len(self.history))
-            if self.checkpoint and time.monotonic() - saved > _SAVE_SECONDS:
-                self._save(self.checkpoint)
-                saved = time.monotonic()
+            keeper.keep(self._state)
         if self.config.keep == "best":
             self.model.load_state_dict(self.best)
         self.model.eval()
@@ -212,14 +209,13 @@ class Trainer:
         last_best = max(i for i, line in enumerate(self.history) if line["best"])
         return len(self.history) - 1 - last_best >= self.config.patience
 
-    def _save(self, path: Path) -> None:
+    def _state(self) -> Checkpoint:
         state = self.model.state_dict()
-        Checkpoint(
+        return Checkpoint(
             len(self.history), state, self.optimizer.state_dict(), self.best, self.history
-        ).write(path)
+        )
 
-    def _resume(self) -> None:
-        saved = read_checkpoint(self.checkpoint) if self.checkpoint else None
+    def _resume(self, saved: Checkpoint | None) -> None:
         if saved is not None:
             self.model.load_state_dict(saved.model)
             self.optimizer.load_state_dict(saved.optimizer)

@@ -19,7 +19,7 @@ from cytolens.core.seeding import torch_seed
 from cytolens.features.table import View
 from cytolens.models.network import Trainable
 from cytolens.training.batches import load
-from cytolens.training.checkpoint import Checkpoint, read_checkpoint
+from cytolens.training.checkpoint import Checkpoint, Keeper
 from cytolens.training.config import TrainingConfig
 from cytolens.training.contrastive.config import ContrastiveConfig
 from cytolens.training.contrastive.losses import PAIR_LOSSES, has_pairs
@@ -28,8 +28,6 @@ from cytolens.training.contrastive.sampler import balanced_batches
 from cytolens.training.loop import FoldData, device_for, use_bf16
 from cytolens.training.optimisers import create_optimizer, set_rate
 from cytolens.training.regimes import nothing_to_train
-
-_SAVE_SECONDS = 10.0  # between checkpoints; the last one is always written
 
 
 def pair_of_views(config: TrainingConfig, epoch: int) -> tuple[View, ...]:
@@ -86,19 +84,16 @@ class EncoderTrainer:
         self.history: list[dict[str, Any]] = []
 
     def fit(self) -> list[dict[str, Any]]:
-        """Train to the end and return the history (a dict an epoch).
+        """Train to the end and return the history (a dict an epoch); its end is always kept.
 
         Raises:
             InputError: no batch of an epoch has a pair, or the loss is not finite.
         """
-        self._resume()
-        saved = time.monotonic()
+        keeper = Keeper(self.checkpoint)
+        self._resume(keeper.read())
         while len(self.history) < self.config.epochs:
             self.epoch(len(self.history))
-            last = len(self.history) == self.config.epochs
-            if self.checkpoint and (last or time.monotonic() - saved > _SAVE_SECONDS):
-                self._save(self.checkpoint)
-                saved = time.monotonic()
+            keeper.keep(self._state, now=len(self.history) == self.config.epochs)
         self.encoder.eval()
         return self.history
 
@@ -183,14 +178,11 @@ class EncoderTrainer:
             '"finetune".',
         )
 
-    def _save(self, path: Path) -> None:
+    def _state(self) -> Checkpoint:
         state = self.encoder.state_dict()
-        Checkpoint(len(self.history), state, self.optimizer.state_dict(), {}, self.history).write(
-            path
-        )
+        return Checkpoint(len(self.history), state, self.optimizer.state_dict(), {}, self.history)
 
-    def _resume(self) -> None:
-        saved = read_checkpoint(self.checkpoint) if self.checkpoint else None
+    def _resume(self, saved: Checkpoint | None) -> None:
         if saved is not None:
             self.encoder.load_state_dict(saved.model)
             self.optimizer.load_state_dict(saved.optimizer)
