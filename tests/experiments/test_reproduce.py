@@ -194,6 +194,15 @@ def test_data_that_cannot_do(manifest: Manifest, tmp_path: Path) -> None:
         reproduce("wong2023", manifest, out, ledger=False)
 
 
+def test_a_negative_number_of_jobs_is_told_before_anything_else(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as caught:  # this data cannot do, either
+        reproduce("abualhaija2020", manifest, tmp_path / "study", jobs=-2)
+    assert caught.value.what == "--jobs -2 is negative."
+    assert not (tmp_path / "study").exists()
+
+
 def test_when_no_cell_can_run(manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         study("prasuna2023", manifest, tmp_path / "s", "split.folds=30", _map(), protocol="honest")

@@ -59,6 +59,46 @@ def test_fewer_groups_than_folds_are_held_out_one_by_one() -> None:
     assert recipes["published"].split.validation == 0.15
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("split.folds=2",), "the honest protocol has no validation part."),
+        (
+            ("split.validation=0.34",),
+            "the honest protocol holds one out at a time, in 3 folds instead of 5.",
+        ),
+        (("split.kind=holdout", "split.validation=0.34"), None),
+        (("split.folds=2", "split.validation=0.34"), None),
+    ],
+)
+def test_what_is_said_of_few_groups_is_true_of_the_runs(
+    settings: tuple[str, ...], said: str | None
+) -> None:
+    paper = load_paper("prasuna2023")
+    breast = table({"benign": 60, "malignant": 60}, group=lambda i: f"region {i % 3}")
+    found = suit(paper, breast, settings)
+    told = [text for text in found.substitutions if "mine has 3 groups" in text]
+    assert told == ([f"mine has 3 groups: {said}"] if said else [])
+    networks = choose_networks(paper, weights="random")
+    for one in plan(paper, found, networks, Wishes(("honest",), settings=settings)):
+        if one.recipe:
+            folds = 2 if "split.folds=2" in settings else 3
+            validation = 0.34 if "split.validation=0.34" in settings else 0.0
+            assert (one.recipe.split.folds, one.recipe.split.validation) == (folds, validation)
+
+
+def test_a_rate_of_the_backbone_is_not_for_contrastive_cells() -> None:
+    paper, counts = load_paper("contrastive2023"), {"a": 60, "b": 60}
+    wishes = Wishes(("honest",), settings=("training.backbone_lr=0.3",))
+    networks = choose_networks(paper, weights="random")
+    rates = {
+        one.cell.regime: one.recipe.training.backbone_lr if one.recipe else None
+        for one in plan(paper, suit(paper, table(counts)), networks, wishes)
+    }
+    del rates["baseline"]
+    assert rates == {"finetune": 0.3, "cost_sensitive": 0.3, "contrastive": 1.0}
+
+
 def test_herlev_by_bethesda_grows_by_the_same_ratios() -> None:
     herlev = {"normal_superficiel": 74, "light_dysplastic": 182, "carcinoma_in_situ": 150}
     found = suit(load_paper("wong2023"), grouped(herlev))

@@ -18,7 +18,7 @@ from cytolens.experiments.learning import fitting
 from cytolens.experiments.predictions_file import read_predictions
 from cytolens.experiments.recipe import load_recipe
 from cytolens.experiments.run import run_recipe
-from cytolens.training import loop
+from cytolens.training import checkpoint, loop
 from cytolens.training.contrastive import encoder
 
 pytestmark = pytest.mark.usefixtures("shared_cache", "no_report")
@@ -164,8 +164,7 @@ def test_a_contrastive_run_that_was_cut_off(
 ) -> None:
     """Killed in the second fold's encoder, or in its classifier: the same numbers at the end."""
     whole = go(*CONTRAST, name="whole")
-    monkeypatch.setattr(loop, "_SAVE_SECONDS", -1.0)
-    monkeypatch.setattr(encoder, "_SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoint, "SAVE_SECONDS", -1.0)
     trainer = {"encoder": encoder.EncoderTrainer, "classifier": loop.Trainer}[stage]
     real, calls = trainer.epoch, []
 

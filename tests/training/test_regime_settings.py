@@ -53,6 +53,11 @@ def test_all_idle_settings_at_once(tiny_toml: Path) -> None:
             ),
             '- contrastive.temperature (contrastive.loss is "triplet")',
         ),
+        (
+            (CONTRAST, "model.freeze=0.5", "training.backbone_lr=0.3", "contrastive.margin=0.5"),
+            "  - training.backbone_lr (the encoder is trained at contrastive.lr)\n"
+            '  - contrastive.margin (contrastive.loss is "supcon")\n',
+        ),
         ((COST, "cost.class_weights=none"), "has neither class weights nor a cost matrix."),
         (
             (COST, "cost.class_weights=none", "cost.matrix=bethesda", "cost.loss_weight=0"),
@@ -73,6 +78,8 @@ def test_what_is_refused(tiny_toml: Path, settings: tuple[str, ...], said: str) 
         (COST, "cost.class_weights=none", "cost.matrix=bethesda"),
         (COST, "cost.matrix={SCC = {NILM = 9}}", "cost.loss_weight=0.5"),
         (CONTRAST, "model.freeze=0.5", "contrastive.loss=npairs", "contrastive.temperature=0.2"),
+        (CONTRAST, "model.freeze=0.5", "training.backbone_lr=1.0"),
+        (COST, "training.backbone_lr=0.3"),
         (CONTRAST, "model.freeze=0.5", "contrastive.loss=triplet", "contrastive.margin=0.5"),
     ],
 )

@@ -34,6 +34,7 @@ from cytolens.experiments.reproduction.numbers import (
     gaps,
     weighed,
 )
+from cytolens.experiments.reproduction.parallel import choose_jobs
 from cytolens.experiments.reproduction.planning import FUSION, Wishes, optional_regimes, plan
 from cytolens.experiments.reproduction.running import Runs
 from cytolens.experiments.reproduction.suiting import Suited, suit
@@ -80,8 +81,9 @@ def reproduce(
 
     Raises:
         InputError: data that lack what the paper needs, unknown names, settings without effect,
-            a folder of something else, or no cell that could run.
+            a folder of something else, a negative number of jobs, or no cell that could run.
     """
+    choose_jobs(jobs, 1)  # a negative number is said before anything is read
     progress = progress or Silent()
     chosen, printed = load_paper(paper), load_published(paper)
     protocols = PROTOCOLS if protocol == "both" else (protocol,)

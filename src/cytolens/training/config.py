@@ -22,7 +22,8 @@ class TrainingConfig:
         label_smoothing: share of a label's weight that is spread over all classes.
         optimizer: of the trained part.
         lr: learning rate of the head.
-        backbone_lr: factor on `lr` for the trained part of the backbone.
+        backbone_lr: factor on `lr` for the trained part of the backbone; not for regime
+            "contrastive", whose encoder is trained at `contrastive.lr`.
         weight_decay: of the head and of the backbone's weights, not of its biases and norms.
         momentum: of "sgd"; the other optimisers do not use it.
         schedule: of the learning rate over the epochs; "plateau" halves it after three epochs

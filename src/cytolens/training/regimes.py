@@ -73,15 +73,19 @@ def _idle_contrast(training: TrainingConfig, contrastive: ContrastiveConfig) -> 
     changed = _changed(contrastive)
     if training.regime != "contrastive":
         return [f"contrastive.{name}" for name in changed]
+    idle = []
+    if training.backbone_lr != TrainingConfig.backbone_lr:
+        idle.append("training.backbone_lr (the encoder is trained at contrastive.lr)")
     users = {
         "temperature": ("supcon", "ntxent", "npairs"),
         "margin": ("triplet",),
     }
-    return [
+    idle += [
         f'contrastive.{name} (contrastive.loss is "{contrastive.loss}")'
         for name in changed
         if contrastive.loss not in users.get(name, (contrastive.loss,))
     ]
+    return idle
 
 
 def _changed(config: Any) -> list[str]:

@@ -158,9 +158,13 @@ def _build(
 
 def _concerns(setting: str, cell: Cell) -> bool:
     """Whether a setting is for this cell: a baseline has not all the tables of a network."""
-    table = setting.partition("=")[0].strip().partition(".")[0]
+    key = setting.partition("=")[0].strip()
+    table = key.partition(".")[0]
+    contrastive = bool(cell.content.get("training", {}).get("regime") == "contrastive")
     if table == "contrastive":
-        return bool(cell.content.get("training", {}).get("regime") == "contrastive")
+        return contrastive
+    if key == "training.backbone_lr" and contrastive:
+        return False
     if table == "classifier":
         return "classifier" in cell.content
     if table in ("data", "seed", "evaluation", "features", "cost"):

@@ -89,20 +89,31 @@ def suit(paper: Paper, manifest: Manifest, settings: Sequence[str] = ()) -> Suit
         )
     wanted = paper.recipe.get("expand", {}).get("targets", {})
     targets = _targets(paper, chosen, wanted, said) if wanted else {}
-    honest = _fewer_folds(paper, chosen, said)
+    honest = _fewer_folds(paper, chosen, given, said)
     return Suited(chosen, content, tuple(said), targets, honest)
 
 
-def _fewer_folds(paper: Paper, manifest: Manifest, said: list[str]) -> Tables:
-    """Return the folds of the honest protocol where there are fewer groups than the recipe's."""
+def _fewer_folds(paper: Paper, manifest: Manifest, given: Tables, said: list[str]) -> Tables:
+    """Return the folds of the honest protocol where there are fewer groups than the recipe's.
+
+    Args:
+        given: the tables of the settings. What they say of `[split]` wins, so nothing is said
+            of it.
+    """
     split = paper.honest.get("split", {})
     groups = len({row.group for row in manifest.rows})
     if not manifest.has_groups or not 2 <= groups < split.get("folds", 0):
         return {}
-    said.append(
-        f"{manifest.name} has {groups} groups: the honest protocol holds one out at a time, in "
-        f"{groups} folds instead of {split['folds']}, and without a validation part."
-    )
+    own = given.get("split")
+    own = own if isinstance(own, dict) else {}
+    what = []
+    if not own.keys() & {"kind", "folds"}:
+        what.append(f"holds one out at a time, in {groups} folds instead of {split['folds']}")
+    if "validation" not in own:
+        what.append("and without a validation part" if what else "has no validation part")
+    if what:
+        text = f"{manifest.name} has {groups} groups: the honest protocol {', '.join(what)}."
+        said.append(text)
     return {"split": {"folds": groups, "validation": 0.0}}
 
 
