@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from cytolens.experiments.run import run_recipe
 from cytolens.features import handcrafted
 from cytolens.features.handcrafted import HandcraftedTable, MaskedSource
 from cytolens.features.store import Store
-from cytolens.models.classical.features import FEATURES
+from cytolens.models.classical.features import FEATURES, describe
 from cytolens.models.classical.masks import read_mask
 from cytolens.models.classical.sample import Sample
 from cytolens.models.classical.shape import shape
@@ -325,6 +327,40 @@ def test_only_the_groups_that_are_missing_are_computed(
     table.prepare([0, 1])
     assert asked == [("colour",)] * 2 and table.computed == 2
     assert table.matrix(np.array([0, 1])).shape == (2, 54 + 67)
+
+
+def test_two_tables_at_the_same_time_compute_an_image_once(
+    phantoms: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [MaskedSource(r.image, r.id) for r in read_manifest(phantoms).rows[:4]]
+    rows = range(len(sources))
+    meeting = threading.Barrier(2, timeout=60)
+    looked, usual_todo, usual_describe = threading.local(), HandcraftedTable._todo, describe
+    computed: list[tuple[str, ...]] = []
+
+    def todo(table: HandcraftedTable, rows: Sequence[int]) -> Any:
+        found = usual_todo(table, rows)
+        if not hasattr(looked, "once"):  # both have seen that all is missing before one begins
+            looked.once = True
+            meeting.wait()
+        return found
+
+    def spy(sample: Sample, groups: tuple[str, ...]) -> Any:
+        computed.append(groups)
+        return usual_describe(sample, groups)
+
+    monkeypatch.setattr(HandcraftedTable, "_todo", todo)
+    monkeypatch.setattr(handcrafted, "describe", spy)
+    tables = [
+        HandcraftedTable(sources, groups, PixelsConfig(), Store())
+        for groups in (("lbp", "colour"), ("colour", "lbp"))
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda table: table.prepare(rows), tables))
+    assert len(computed) == len(sources)
+    assert sorted((table.computed, table.reused) for table in tables) == [(0, 4), (4, 0)]
+    first, second = (table.matrix(np.array(rows)) for table in tables)
+    np.testing.assert_array_equal(first[:, :54], second[:, -54:])  # lbp
 
 
 def test_resizing_takes_the_mask_along(phantoms: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +72,7 @@ class HandcraftedTable:
         return len(self._todo(rows))
 
     def prepare(self, rows: Sequence[int], step: Callable[[], None] = lambda: None) -> None:
-        """Compute what is not in the store yet.
+        """Compute what is not in the store yet; what another process is computing is waited for.
 
         Args:
             step: called once a computed image, for a progress bar.
@@ -79,9 +80,19 @@ class HandcraftedTable:
         Raises:
             InputError: masks that cannot be used (all of them), or a full disk.
         """
-        todo = self._todo(rows)
-        self.computed += len(todo)
-        self.reused += len(set(rows)) - len(todo)
+        computed = 0
+        if self._todo(rows):
+            with ExitStack() as alone:
+                # Sorted: two processes that share several groups never wait for each other.
+                for space in sorted({self._space(group) for group in self.groups}):
+                    alone.enter_context(self._store.filling(space))
+                todo = self._todo(rows)
+                computed = len(todo)
+                self._compute(todo, step)
+        self.computed += computed
+        self.reused += len(set(rows)) - computed
+
+    def _compute(self, todo: list[tuple[int, tuple[str, ...]]], step: Callable[[], None]) -> None:
         problems: list[InputError] = []
         for start in range(0, len(todo), _WINDOW):
             found = {}
