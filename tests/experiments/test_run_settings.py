@@ -110,6 +110,14 @@ def test_one_sigmoid_unit_for_two_mapped_classes(run: Run, phantoms: Path) -> No
         (["model.freeze=node:stages.9"], "The network has no node or module 'stages.9'"),
         (["model.head=liner"], "Unknown head 'liner' (did you mean 'linear'?)."),
         (["model.backbone=resnet5O"], "Unknown backbone 'resnet5O'"),
+        (
+            ["model.backbone=squeezenet1_1", "model.freeze=all", "pixels.size=16"],
+            "squeezenet1_1 cannot take images of 16 x 16 pixels.",
+        ),
+        (
+            ["model.backbone=squeezenet1_1", "model.freeze=none", "pixels.size=16"],
+            "squeezenet1_1 cannot take images of 16 x 16 pixels.",
+        ),
         (["features.engine=onnx"], "Unknown engine 'onnx'."),
         (["evaluation.test_views=['flip']"], "Unknown test-time view 'flip'"),
         (["split.folds=40"], "12 groups cannot be cut into 40 parts."),

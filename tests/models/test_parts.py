@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cytolens.core.errors import InputError
-from cytolens.models.backbones import Body, Normalise, create_backbone
+from cytolens.models.backbones import Body, Normalise, check_input, create_backbone
 from cytolens.models.config import ModelConfig
 from cytolens.models.heads import HEADS, GaussianNoise, create_head, probabilities
 from cytolens.models.network import build_backbone, build_trainable
@@ -50,6 +50,25 @@ def test_pooling(random_weights: MakeWeights, pool: str) -> None:
         "none": features,
     }[pool]
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "usual", "small", "enough"),
+    [("inception_v3", 96, (64, 96), (80, 75)), ("squeezenet1_1", 64, (16, 16), (20, 32))],
+)
+def test_images_that_a_network_cannot_take(
+    random_weights: MakeWeights, backbone: str, usual: int, small: Any, enough: Any
+) -> None:
+    weights = random_weights(backbone, usual)
+    body = Body(create_backbone(weights), weights, "avg")
+    check_input(body, (usual, usual))
+    check_input(body, enough)
+    with pytest.raises(InputError) as caught:
+        check_input(body, small)
+    assert str(caught.value) == (
+        f"{backbone} cannot take images of {small[0]} x {small[1]} pixels.\n"
+        f"Expected: a size such as its own, {usual} x {usual}\nWay out: set pixels.size."
+    )
 
 
 def test_the_small_backbone_is_small() -> None:

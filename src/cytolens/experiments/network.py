@@ -12,7 +12,7 @@ from cytolens.experiments.recipe import Recipe
 from cytolens.features.engines import choose_engine
 from cytolens.features.store import Store
 from cytolens.features.table import FeatureSpec, FeatureTable, Source, View
-from cytolens.models.backbones import canonical
+from cytolens.models.backbones import canonical, check_input
 from cytolens.models.network import Backbone, Trainable, build_backbone, build_trainable
 from cytolens.models.scratch import check_size
 from cytolens.models.weights import Weights, load_state, resolve_weights
@@ -38,9 +38,15 @@ class Network:
 
     @property
     def backbone(self) -> Backbone:
-        """The pretrained backbone, never trained."""
+        """The pretrained backbone, never trained.
+
+        Raises:
+            InputError: as `build_backbone`, or the network cannot take images of `size`.
+        """
         if self._backbone is None:
-            self._backbone = self.fresh()
+            backbone = self.fresh()
+            check_input(backbone.body, self.size)
+            self._backbone = backbone
         return self._backbone
 
     def fresh(self) -> Backbone:

@@ -74,7 +74,9 @@ class Body(nn.Module):
         self.normalise = Normalise(weights.card.mean, weights.card.std)
         self.net = net
         self.pool = pool
-        self.has_map = _has_map(net, weights.card.input_size)
+        self.backbone = weights.backbone
+        self.usual_size = weights.card.input_size
+        self.has_map = _has_map(net, self.usual_size)
 
     def forward(self, pixels: Tensor) -> Tensor:
         planes = self.normalise(pixels)
@@ -96,6 +98,29 @@ def _has_map(net: nn.Module, size: tuple[int, int]) -> bool:
         net.eval()
         out = net.forward_features(torch.zeros(1, 3, *size, device=device))  # type: ignore[operator]  # as above
     return bool(out.ndim == 4 and out.shape[1] == net.num_features)
+
+
+def check_input(body: Body, size: tuple[int, int]) -> None:
+    """Refuse images (height, width in pixels) that a network cannot take: one is tried.
+
+    Small images are reduced to nothing by some networks; transformers may take one size alone.
+
+    Raises:
+        InputError: with the size that the weights were made for.
+    """
+    if size == body.usual_size:  # tried when the body was made
+        return
+    device = next(body.parameters()).device
+    try:
+        with torch.inference_mode():
+            body.eval()(torch.zeros(1, *size, 3, dtype=torch.uint8, device=device))
+    except (RuntimeError, AssertionError) as error:
+        usual = f"{body.usual_size[0]} x {body.usual_size[1]}"
+        raise InputError(
+            f"{body.backbone} cannot take images of {size[0]} x {size[1]} pixels.",
+            expected=f"a size such as its own, {usual}",
+            fix="set pixels.size.",
+        ) from error
 
 
 def create_backbone(weights: Weights, seed: int = 0) -> nn.Module:
