@@ -360,6 +360,13 @@ def test_more_folds_than_groups(made: Make) -> None:
     )
 
 
+def test_the_rest_of_a_fold_may_be_one_group(made: Make) -> None:
+    manifest, facts = made("ab" * 20, [f"p{i // 20}" for i in range(40)])
+    with pytest.raises(InputError) as caught:
+        make_split(manifest, facts, SplitConfig(folds=2, validation=0.5), "honest", 0)
+    assert caught.value.what == "1 group cannot be cut into 2 parts."
+
+
 def test_more_folds_than_images_of_any_class(made: Make) -> None:
     manifest, facts = made("ab" * 4)
     with pytest.raises(InputError) as caught:

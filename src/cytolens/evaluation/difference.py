@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cytolens.core.errors import InputError
 from cytolens.core.registry import did_you_mean
 from cytolens.core.seeding import rng
 from cytolens.evaluation.checks import counted
+from cytolens.evaluation.common import truths
 from cytolens.evaluation.counts import Floats
 from cytolens.evaluation.intervals import RESAMPLES, percentile_interval
 from cytolens.evaluation.metrics import OVERALL, point_scores
@@ -121,18 +121,12 @@ def _require_same_images(first: Predictions, second: Predictions) -> None:
             "A paired comparison needs the same classes.",
             rows=[", ".join(first.classes), ", ".join(second.classes)],
         )
-    one, other = _truths(first), _truths(second)
-    apart: Sequence[str] = sorted(name for name, _, _ in one ^ other)
+    one, other = truths(first), truths(second)
+    apart = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
     if apart:
-        names = list(dict.fromkeys(apart))
         raise InputError(
-            f"A paired comparison needs the same images; {counted(len(names), 'image')} differ "
+            f"A paired comparison needs the same images; {counted(len(apart), 'image')} differ "
             "in presence, label or unit.",
-            rows=names,
+            rows=apart,
             fix="compare with unpaired_difference.",
         )
-
-
-def _truths(predictions: Predictions) -> set[tuple[str, int, str]]:
-    labels = predictions.labels.tolist()
-    return set(zip(predictions.ids, labels, predictions.units, strict=True))

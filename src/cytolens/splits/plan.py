@@ -152,9 +152,10 @@ class _Cutter:
         state = int(seed_sequence(self.seed, "split", *names).generate_state(1)[0])
         single = len(np.unique(units)) == len(units)
         cutter = StratifiedKFold if single else StratifiedGroupKFold
-        if len(np.unique(units)) < folds:
+        if (found := len(np.unique(units))) < folds:
+            noun = self.units.kind if found == 1 else f"{self.units.kind}s"
             raise InputError(
-                f"{len(np.unique(units))} {self.units.kind}s cannot be cut into {folds} parts.",
+                f"{found} {noun} cannot be cut into {folds} parts.",
                 fix="ask for fewer folds, or bring more groups.",
             )
         with warnings.catch_warnings():
