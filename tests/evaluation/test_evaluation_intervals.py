@@ -9,7 +9,15 @@ import pytest
 from scipy import stats
 
 from cytolens.core.errors import InputError
-from cytolens.evaluation import Predictions, bootstrap, percentile_interval, wilson
+from cytolens.evaluation import (
+    Predictions,
+    bootstrap,
+    percentile_interval,
+    unit_ratio,
+    unit_ratios,
+    unit_shares,
+    wilson,
+)
 
 Build = Callable[..., Predictions]
 
@@ -135,3 +143,38 @@ def test_one_unit_or_no_resamples_give_no_interval(draw: Build) -> None:
     with pytest.raises(InputError) as caught:
         bootstrap(draw(20, 2, 5), resamples=-1)
     assert str(caught.value) == "resamples = -1 is negative.\nExpected: 0 or more"
+
+
+def test_a_share_has_the_interval_of_the_bootstrap(draw: Build) -> None:
+    """Accuracy as a share of rows, recall as a share of the rows of a class."""
+    one = draw(200, 3, 40)
+    samples = bootstrap(one)
+    assert samples is not None
+    right, of_class = one.predicted == one.labels, one.labels == 1
+    accuracy = unit_ratio(right, None, one.units)
+    low, high = percentile_interval(float(right.mean()), samples.overall["accuracy"])
+    assert accuracy == {"value": pytest.approx(right.mean()), "low": low, "high": high}
+    [first, recall] = unit_shares([(right, None), (right, of_class)], one.units)
+    assert first == accuracy
+    value = right[of_class].mean()
+    low, high = percentile_interval(float(value), samples.per_class["recall"][:, 1])
+    assert recall == {"value": pytest.approx(value), "low": low, "high": high}
+    both = unit_ratios([(right, None), (right & of_class, of_class)], one.units)
+    assert both == [accuracy, recall]
+
+
+def test_a_share_of_all_or_nothing_is_not_certain() -> None:
+    units = [f"g{row // 4}" for row in range(40)]
+    half = np.arange(40) < 20  # five units
+    none, every = unit_shares([(~half, half), (half, half)], units)
+    assert none == {"value": 0.0, "low": 0.0, "high": wilson(0, 5)[1]}
+    assert every == {"value": 1.0, "low": wilson(5, 5)[0], "high": 1.0}
+    [bare] = unit_shares([(half, half)], units, resamples=0)
+    assert bare == {"value": 1.0, "low": None, "high": None}
+    assert unit_ratio(half & half, half, units)["low"] == 1.0
+    assert unit_ratio(half, np.zeros(40), units)["value"] is None
+
+
+def test_ratios_refuse_columns_of_another_length() -> None:
+    with pytest.raises(InputError, match=r"There are 2 units for values of shape \(3,\)"):
+        unit_ratio([1, 2, 3], None, ["a", "b"])

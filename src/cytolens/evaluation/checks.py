@@ -35,6 +35,60 @@ def whole_numbers(values: ArrayLike, name: str) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
+def require_share(value: float, name: str) -> None:
+    """`value` lies strictly between 0 and 1 (NaN does not)."""
+    if not 0 < value < 1:
+        raise InputError(f"{name} = {value:g}.", expected="a number between 0 and 1, without them")
+
+
+def probability_table(values: ArrayLike, columns: int | None = None) -> NDArray[np.float64]:
+    """Return probabilities as float64 [n, k]; n may be 0.
+
+    Raises:
+        InputError: not a table, not `columns` wide, or a row that is not a distribution.
+    """
+    table = np.asarray(values, np.float64)
+    if table.ndim != 2 or table.shape[1] == 0 or columns not in (None, table.shape[1]):
+        width = "k" if columns is None else str(columns)
+        raise InputError(
+            f"The probabilities have shape {table.shape}.",
+            expected=f"[n, {width}]: a row an image, a column a class",
+        )
+    with np.errstate(invalid="ignore"):
+        outside = ~((table >= 0) & (table <= 1 + SUM_TOLERANCE)).all(axis=1)
+        wrong = np.flatnonzero(outside | ~(np.abs(table.sum(axis=1) - 1) <= SUM_TOLERANCE))
+    if wrong.size:
+        raise InputError(
+            f"{counted(wrong.size, 'row')} that are not probabilities.",
+            rows=[f"row {i}: {_row(table[i])}" for i in wrong],
+            expected="numbers from 0 to 1 with the sum 1",
+        )
+    return table
+
+
+def scores_and_truth(
+    scores: ArrayLike, truth: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return one score and one yes or no a row: float64 [n], bool [n], n > 0.
+
+    Raises:
+        InputError: other shapes, no rows, or a score that is not a number.
+    """
+    values, yes = np.asarray(scores, np.float64), np.asarray(truth, np.bool_)
+    if values.ndim != 1 or values.shape != yes.shape or not values.size:
+        raise InputError(
+            f"Scores of shape {values.shape} do not go with a truth of shape {yes.shape}.",
+            expected="one of each for at least one image",
+        )
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if wrong.size:
+        raise InputError(
+            f"{counted(wrong.size, 'score')} that are not numbers.",
+            rows=[f"row {i}" for i in wrong],
+        )
+    return values, yes
+
+
 def require_columns(predictions: Predictions) -> None:
     """Every column speaks of the same n > 0 rows, and the probabilities of all classes."""
     if not predictions.ids:

@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cytolens.core.errors import InputError
-from cytolens.core.seeding import rng
 from cytolens.evaluation.checks import counted
 from cytolens.evaluation.counts import Floats
-from cytolens.evaluation.intervals import RESAMPLES, percentile_interval
+from cytolens.evaluation.intervals import RESAMPLES, Score, unit_ratio
 from cytolens.evaluation.metrics import confusion
 from cytolens.evaluation.predictions import Predictions
-from cytolens.evaluation.resampling import unit_weights
 
 DECISIONS = ("most_probable", "cheapest")
 Ints = NDArray[np.int64]
@@ -51,17 +49,20 @@ def cost_report(
         raise InputError(f"Unknown decision {decision!r}.", expected=f"one of {DECISIONS}")
     labels = predictions.labels
 
+    def mean(values: Floats) -> Score:
+        return unit_ratio(values, None, predictions.units, resamples=resamples, seed=seed)
+
     def report(decided: Ints) -> dict[str, Any]:
         costs = matrix[labels, decided]
         total = float(costs.sum()) / len(set(predictions.repeats.tolist()))
-        return {"total": total, "mean": _mean(costs, predictions, resamples, seed)}
+        return {"total": total, "mean": mean(costs)}
 
     cheapest = None
     if decision == "cheapest":
         decided = cheapest_decisions(predictions.probabilities, matrix)
         hits = (decided == labels).astype(np.float64)
         cheapest = report(decided) | {
-            "accuracy": _mean(hits, predictions, resamples, seed),
+            "accuracy": mean(hits),
             "confusion": confusion(labels, decided, len(predictions.classes)).tolist(),
         }
     return {
@@ -93,16 +94,3 @@ def _require_matrix(matrix: Floats, classes: tuple[str, ...]) -> None:
             f"{counted(len(wrong), 'cost')} below 0 or not a number.",
             rows=[f"{classes[i]} called {classes[j]}: {matrix[i, j]}" for i, j in wrong],
         )
-
-
-def _mean(values: Floats, predictions: Predictions, resamples: int, seed: int) -> dict[str, Any]:
-    """Return the mean over the rows with its interval over whole units."""
-    value = float(values.mean())
-    names, places = np.unique(predictions.units, return_inverse=True)  # [units], [n]
-    drawn = None
-    if resamples > 0 and len(names) > 1:
-        sums, counts = np.bincount(places, weights=values), np.bincount(places)  # [units]
-        draws = unit_weights(rng(seed, "bootstrap"), len(names), resamples, len(names))
-        drawn = np.concatenate([(chunk @ sums) / (chunk @ counts) for chunk in draws])
-    low, high = percentile_interval(value, drawn)
-    return {"value": value, "low": low, "high": high}

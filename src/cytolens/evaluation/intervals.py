@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from cytolens.core.errors import InputError
 from cytolens.core.seeding import rng
-from cytolens.evaluation.counts import Floats, ScoreArrays
+from cytolens.evaluation.counts import Floats, ScoreArrays, ratio
 from cytolens.evaluation.predictions import Predictions
-from cytolens.evaluation.resampling import resampled
+from cytolens.evaluation.resampling import resampled, unit_weights
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -18,6 +20,7 @@ SHARE_UNDEFINED = 0.05
 _Z = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 Interval = tuple[float | None, float | None]
+Score = dict[str, float | None]  # {value, low, high}
 
 
 def bootstrap(
@@ -69,6 +72,100 @@ def percentile_interval(value: float | None, samples: Floats | None) -> Interval
     tail = 50 * (1 - LEVEL)
     low, high = np.percentile(defined, [tail, 100 - tail])
     return min(float(low), value), max(float(high), value)
+
+
+def unit_ratio(
+    numerator: ArrayLike,
+    denominator: ArrayLike | None,
+    units: Sequence[str],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Score:
+    """Return Σ numerator / Σ denominator of the rows, with its interval over whole units.
+
+    A mean where the denominator is 1 in each row (None), a share of some of the rows (a
+    sensitivity, say) where it is 1 in those and 0 in the others. The same units are drawn as in
+    `bootstrap`. The rest is as in `unit_ratios`.
+    """
+    [score] = unit_ratios([(numerator, denominator)], units, resamples=resamples, seed=seed)
+    return score
+
+
+def unit_ratios(
+    pairs: Sequence[tuple[ArrayLike, ArrayLike | None]],
+    units: Sequence[str],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[Score]:
+    """Return many ratios with intervals from the same draws of units; see `unit_ratio`.
+
+    Args:
+        pairs: numerator and denominator, numbers or bools [n]; no denominator means 1 in each row.
+        units: what is drawn as a whole [n].
+        resamples: bootstrap samples; 0 gives no intervals.
+        seed: seed of the bootstrap.
+
+    Returns:
+        {value, low, high} a pair; None where undefined, as in `percentile_interval`.
+
+    Raises:
+        InputError: columns of different length.
+    """
+    columns = [np.asarray(above, np.float64) for above, _ in pairs]
+    columns += [np.ones(len(units)) if d is None else np.asarray(d, np.float64) for _, d in pairs]
+    if odd := [column.shape for column in columns if column.shape != (len(units),)]:
+        raise InputError(
+            f"There are {len(units)} units for values of shape {odd[0]}.",
+            expected="a unit for each row",
+        )
+    names, places = np.unique(np.asarray(units, str), return_inverse=True)  # [units], [n]
+    sums = [np.bincount(places, weights=column, minlength=len(names)) for column in columns]
+    wide = np.asarray(sums, np.float64).T  # [units, 2 pairs]
+    values = _ratios(wide.sum(axis=0)[None])[0]  # [pairs]
+    drawn = None
+    if resamples > 0 and len(names) > 1 and pairs:
+        draws = unit_weights(rng(seed, "bootstrap"), len(names), resamples, len(names))
+        drawn = np.concatenate([_ratios(chunk.astype(np.float64) @ wide) for chunk in draws])
+    scores: list[Score] = []
+    for index, number in enumerate(values.tolist()):
+        value = None if math.isnan(number) else number
+        low, high = percentile_interval(value, None if drawn is None else drawn[:, index])
+        scores.append({"value": value, "low": low, "high": high})
+    return scores
+
+
+def unit_shares(
+    pairs: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_] | None]],
+    units: Sequence[str],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[Score]:
+    """Return the share of `part` among `whole` (None: all rows), bools [n], as `unit_ratios` does.
+
+    Every resample of a share of 0 or 1 is the same, as if nothing could be otherwise; its interval
+    is Wilson's instead, for as many trials as there are units with a row in `whole`.
+    """
+    everything = np.ones(len(units), np.bool_)
+    wholes = [everything if whole is None else whole for _, whole in pairs]
+    inside = [(part & whole, whole) for (part, _), whole in zip(pairs, wholes, strict=True)]
+    scores = unit_ratios(inside, units, resamples=resamples, seed=seed)
+    names, places = np.unique(np.asarray(units, str), return_inverse=True)
+    if resamples > 0 and len(names) > 1:
+        for score, whole in zip(scores, wholes, strict=True):
+            if score["value"] in (0.0, 1.0):
+                trials = len(np.unique(places[whole]))
+                low, high = wilson(trials if score["value"] else 0, trials)
+                score.update(low=low, high=high)
+    return scores
+
+
+def _ratios(sums: Floats) -> Floats:
+    """Return the quotients [m, pairs] of `sums` [m, 2 pairs], numerators first."""
+    half = sums.shape[1] // 2
+    return ratio(sums[:, :half], sums[:, half:])
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
