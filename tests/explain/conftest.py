@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,14 +44,17 @@ class HandBody(nn.Module):
         return planes.mean((2, 3)) if self.pooled else planes
 
 
-def hand_subject(weights: NDArray[np.float32], pooled: bool = True) -> Subject:
+def hand_subject(
+    weights: NDArray[np.float32], pooled: bool = True, engine: str = "auto"
+) -> Subject:
     """A subject whose scores are `weights` [k, features] times the features of `HandBody`."""
     head = nn.Sequential(nn.Flatten(), nn.Linear(weights.shape[1], len(weights), bias=False))
     with torch.no_grad():
         head[1].weight.copy_(torch.from_numpy(weights))
     classes = [f"c{i}" for i in range(len(weights))]
     body = HandBody(pooled)
-    return Subject(body, head, "softmax", classes, HAND_SIZE, PixelsConfig())  # type: ignore[arg-type]
+    pixels = PixelsConfig()
+    return Subject(body, head, "softmax", classes, HAND_SIZE, pixels, engine)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -59,17 +64,26 @@ def by_hand() -> Callable[..., Subject]:
 
 
 def random_subject(
-    name: str, size: tuple[int, int], output: str = "softmax", classes: int = 3
+    name: str,
+    size: tuple[int, int],
+    output: str = "softmax",
+    classes: int = 3,
+    engine: str = "auto",
+    create: dict[str, Any] | None = None,
 ) -> Subject:
-    """A subject of a backbone with random weights."""
+    """A subject of a backbone with random weights, made for `size` where `create` says how."""
     weights = resolve_weights(name, "random", 0)
+    if create is not None:
+        weights = replace(weights, card=replace(weights.card, input_size=size, create=create))
     config = ModelConfig(backbone=name, freeze="all", head="linear", output=output)
     body = Body(create_backbone(weights), weights, "avg")
     with torch.no_grad():
         shape = tuple(body.eval()(torch.zeros(1, *size, 3, dtype=torch.uint8)).shape[1:])
-    head = create_head(shape, classes, config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the head's weights: the same in each run of the tests
+        head = create_head(shape, classes, config)
     names = [f"class {i}" for i in range(classes)]
-    return Subject(body, head, output, names, size, PixelsConfig())
+    return Subject(body, head, output, names, size, PixelsConfig(), engine)
 
 
 @pytest.fixture

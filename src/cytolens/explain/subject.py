@@ -72,6 +72,10 @@ class Subject:
         self._engine = choose_engine(engine)
         self._opened: dict[str, Opened] = {}
 
+    def over(self, body: Body, head: nn.Module) -> Subject:
+        """Return a subject that differs in its network alone."""
+        return Subject(body, head, self.output, self.classes, self.size, self.pixels, self._engine)
+
     def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return what the network sees of a uint8 RGB image [h, w, 3] of any size: [H, W, 3].
 
