@@ -17,7 +17,7 @@ from cytolens.evaluation.intervals import LEVEL, percentile_interval
 from cytolens.evaluation.metrics import LOWER_IS_BETTER, point_scores
 from cytolens.evaluation.predictions import Predictions
 from cytolens.evaluation.resampling import RANKED, Resampler, unit_weights
-from cytolens.evaluation.significance import bootstrap_p, holm, mcnemar
+from cytolens.evaluation.significance import holm, mcnemar, unit_p
 
 RESAMPLES = 2000
 RESAMPLES_A_PAIR = 100
@@ -123,21 +123,11 @@ def _pair(
         "first": names[i],
         "second": names[j],
         "difference": _interval(value, drawn),
-        "p": _p(drawn, units),
+        "p": unit_p(drawn, units),
         "p_holm": None,
         "mcnemar": None,
         "verdict": NOT_SHOWN,
     }
-
-
-def _p(drawn: Floats | None, units: int) -> float | None:
-    """Return the bootstrap's p, but at least 2^(1 - units).
-
-    That is the smallest p of the exact test that swaps the two models within units: where all of
-    few units favour one model, every bootstrap sample does, however easily chance does it too.
-    """
-    p = bootstrap_p(drawn)
-    return None if p is None else max(p, 2.0 ** (1 - units))
 
 
 def _interval(value: float | None, drawn: Floats | None) -> dict[str, float | None]:

@@ -88,6 +88,16 @@ def bootstrap_p(differences: Floats | None) -> float | None:
     return min(1.0, 2 * min(tails) / (len(defined) + 1))
 
 
+def unit_p(differences: Floats | None, units: int) -> float | None:
+    """Return the p-value of `bootstrap_p`, but at least 2^(1 - units).
+
+    That is the smallest p of the exact test that swaps the two sides within units: where all of
+    few units favour one side, every bootstrap sample does, however easily chance does it too.
+    """
+    p = bootstrap_p(differences)
+    return None if p is None else max(p, 2.0 ** (1 - units))
+
+
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return p-values adjusted for their number by Holm's step-down (1979), in the same order.
 

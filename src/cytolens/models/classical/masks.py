@@ -16,16 +16,12 @@ _GREY = (0, 128, 255)  # the same three as grey levels
 _FORMS = "codes 0 background, 1 cytoplasm, 2 nucleus, 3 unknown; or grey levels near 0, 128, 255"
 
 
-def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Read a mask in either form and return codes, uint8 [H, W].
-
-    The form is told by the largest value: up to 3 are codes (3, unknown, counts as background);
-    from 64 on the values are grey levels, and each pixel takes the nearest of 0 (background), 128
-    (cytoplasm) and 255 (nucleus).
+def read_mask(path: Path, shape: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """Read a mask in either form (`mask_codes`) and return codes, uint8 [H, W].
 
     Args:
         path: a grey, palette or grey-in-RGB image file.
-        shape: height and width of the image that it belongs to.
+        shape: height and width of the image that it belongs to; None does not check them.
 
     Raises:
         InputError: unreadable, coloured, of another size than its image, or in neither form.
@@ -39,7 +35,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
         values = values[..., 0]  # [H, W, 3] grey -> [H, W]
     if values.ndim != 2:
         raise InputError(f"The mask {path} is coloured.", expected=_FORMS)
-    if values.shape != shape:
+    if shape is not None and values.shape != shape:
         raise InputError(
             f"The mask {path} has {values.shape[1]} x {values.shape[0]} pixels, its image "
             f"{shape[1]} x {shape[0]}.",
@@ -47,15 +43,28 @@ def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
         )
     if values.dtype == np.bool_:
         values = values.astype(np.uint8) * 255
-    return _codes(values, path)
+    return mask_codes(values, f"The mask {path}")
 
 
-def _codes(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
+def mask_codes(values: NDArray[np.generic], what: str) -> NDArray[np.uint8]:
+    """Return the codes of a mask in either form, uint8 [H, W].
+
+    The form is told by the largest value: up to 3 are codes (3, unknown, counts as background);
+    from 64 on the values are grey levels, and each pixel takes the nearest of 0 (background), 128
+    (cytoplasm) and 255 (nucleus).
+
+    Args:
+        values: [H, W].
+        what: the mask in a message.
+
+    Raises:
+        InputError: in neither form.
+    """
     whole = values.astype(np.int64)
     largest = int(whole.max())
     if whole.min() < 0 or largest > 255 or UNKNOWN < largest < 64:
         raise InputError(
-            f"The mask {path} has values up to {largest}: neither codes nor grey levels.",
+            f"{what} has values up to {largest}: neither codes nor grey levels.",
             expected=_FORMS,
         )
     if largest <= UNKNOWN:
