@@ -109,6 +109,8 @@ def toml(value: Any) -> str:
 
 
 def default(field: dataclasses.Field[Any]) -> str:
+    if field.default is None:
+        return ""
     if field.default is not dataclasses.MISSING:
         return code(toml(field.default))
     if field.default_factory is not dataclasses.MISSING:

@@ -36,6 +36,7 @@ from cytolens.experiments.papers.paper import (
     paper_names,
 )
 from cytolens.experiments.recipe import Recipe, shipped_recipes
+from cytolens.explain import METHODS
 from cytolens.features.engines import ENGINES
 from cytolens.models.backbones import PAPER_BACKBONES
 from cytolens.models.cards import Card, read_card, shipped_cards
@@ -291,6 +292,18 @@ def feature_sets() -> str:
     return table(("features", "what they are", "numbers"), rows)
 
 
+def explanations() -> str:
+    rows = []
+    for name in METHODS:
+        known = METHODS.get(name)
+        signed = "for and against" if known.signed else "for"
+        rows.append((f"[`{name}`](#{name})", known.title, signed, known.source))
+    parts = [table(("method", "title", "what its map says of the target", "source"), rows)]
+    for name in METHODS:
+        parts += [f"### `{name}`", summary(METHODS.get(name)), fields(METHODS.get(name))]
+    return "\n\n".join(parts)
+
+
 def limits() -> str:
     rows = [
         ("file endings looked for in folders", ", ".join(code(s) for s in sorted(IMAGE_SUFFIXES))),
@@ -314,6 +327,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "contrastive-losses": lambda: named(PAIR_LOSSES, "loss"),
     "engines": lambda: named(ENGINES, "engine"),
     "fusions": lambda: named(FUSIONS, "fusion"),
+    "explanations": explanations,
     "harmonisations": harmonised,
     "test-views": lambda: ", ".join(code(name) for name in TEST_VIEWS) + ".",
     "steps": steps,

@@ -32,6 +32,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the demo small."""
     phantoms = replace(demo.PHANTOMS, images=36, size=48, patients=8)
     monkeypatch.setattr(demo, "PHANTOMS", phantoms)
+    monkeypatch.setattr(demo, "EXPLAINING", ("lime.samples=10",))
     monkeypatch.setattr(demo, "load_recipe", lambda name: load_recipe(name, SMALL))
 
 
@@ -73,6 +74,8 @@ def test_the_demo_from_a_cut_to_a_refusal(tmp_path: Path, monkeypatch: pytest.Mo
     difference = published["accuracy"]["value"] - honest["accuracy"]["value"]
     assert gap["accuracy"]["value"] == pytest.approx(difference)
     assert (folder / "honest" / "bundle" / "model.safetensors").is_file()
+    explained = _json(folder / "honest" / "explanations" / "explanations.json")
+    assert [method["name"] for method in explained["methods"]] == list(demo.EXPLAINED_BY)
     text = "\n".join(result.lines())
     assert "LEAKS" in text and str(folder / "report.html") in text
 

@@ -13,6 +13,7 @@ from cytolens.cli import (
     data,
     demo,
     doctor,
+    explain,
     fuse,
     ledger,
     plan,
@@ -45,6 +46,7 @@ app.command("fuse")(fuse.fuse)
 app.command("ledger")(ledger.ledger)
 app.command("recipes")(recipes.recipes)
 app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)
 app.add_typer(store.app, name="store")
 app.command("doctor")(doctor.doctor)
 

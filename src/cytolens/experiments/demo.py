@@ -1,4 +1,4 @@
-"""The main job, offline: phantoms -> audit -> both protocols -> one report."""
+"""The main job, offline: phantoms -> audit -> both protocols -> explanations -> one report."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cytolens.data.facts import scan_or_fail
 from cytolens.data.loading import read_manifest
 from cytolens.data.phantom import PhantomConfig, write_phantoms
 from cytolens.evaluation import Predictions, unpaired_difference
+from cytolens.experiments.explaining import create_methods, explain_run
 from cytolens.experiments.predictions_file import read_predictions
 from cytolens.experiments.recipe import ExpandConfig, Recipe, load_recipe
 from cytolens.experiments.run import run_recipe
@@ -23,6 +24,8 @@ from cytolens.report.text import score_text, signed_text
 
 GAP_SCORES = ("accuracy", "auc", "macro_f1")
 FIRST_SEED = 1000  # the shipped backbone was trained on phantoms of seed 0: not on these
+EXPLAINED_BY = ("grad_cam", "layer_cam", "lime")  # cheap ones, of which one looks from outside
+EXPLAINING = ("lime.samples=100", "lime.segments=30")  # rough, but seconds
 COPIES = 3  # the published protocol grows each class to this multiple before the split
 
 # Few patients that differ as real laboratories' do, each with a class mix of its own: recognising
@@ -74,7 +77,7 @@ def published_twin(recipe: Recipe) -> Recipe:
 def run_demo(
     folder: Path, *, seed: int = 0, overwrite: bool = False, progress: Progress | None = None
 ) -> DemoResult:
-    """Make phantoms, run both protocols on them and write one report of the two.
+    """Make phantoms, run both protocols on them, explain the honest one, write one report.
 
     A demo that was cut off goes on where it stopped.
 
@@ -104,6 +107,9 @@ def run_demo(
             run_recipe(one, manifest, run, overwrite=overwrite, progress=progress)
         found[name] = read_json(run / "metrics.json", "metrics file")
         predictions[name] = read_predictions(run / "predictions.parquet", manifest.classes)
+    if not (folder / "honest" / "explanations").exists():
+        methods = create_methods(EXPLAINED_BY, EXPLAINING, seed=seed)
+        explain_run(folder / "honest", methods, seed=seed, progress=progress)
     gap = {score: _gap(predictions, score, seed) for score in GAP_SCORES}
     with writing(folder, "the demo"):
         write_json(folder / "gap.json", gap)

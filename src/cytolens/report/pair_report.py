@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cytolens.core.files import write_text
+from cytolens.report.explanation_figures import explanation_figures
 from cytolens.report.page import render
 from cytolens.report.run_figures import Drawn, Plan, drawn, plans, run_figures
 from cytolens.report.run_folder import RunFolder, read_run
@@ -34,7 +35,8 @@ def write_pair_report(honest: Path, published: Path, out: Path, gap: Mapping[str
     run, other = read_run(honest), read_run(published)
     view, found = run_view(run), gaps.gap(run, other, gap)
     with making_thumbnails(picture.file for picture in view.pictures()) as thumbs:
-        view = replace(view, figures=run_figures(run, reuse=True))
+        figures = run_figures(run, reuse=True) | explanation_figures(run, reuse=True)
+        view = replace(view, figures=figures)
         page = render(
             "pair.html.j2",
             thumbs(),

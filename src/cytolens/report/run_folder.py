@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cytolens.core.errors import InputError
 from cytolens.core.files import read_json
 from cytolens.report.embedding import Embedding, read_embedding
+from cytolens.report.explanations import Explanations, read_explanations
 from cytolens.report.text import percent
 
 
@@ -82,6 +83,11 @@ class RunFolder:
     @cached_property
     def index(self) -> ImageIndex:
         return ImageIndex(self.path, self.rows)
+
+    @cached_property
+    def explanations(self) -> Explanations | None:
+        """Of images of the first fold, None without them; a damaged folder is told when asked."""
+        return read_explanations(self.path)
 
 
 class ImageIndex:

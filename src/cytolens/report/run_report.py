@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cytolens.core.files import write_text
+from cytolens.report.explanation_figures import explanation_figures
 from cytolens.report.page import render
 from cytolens.report.run_figures import run_figures
 from cytolens.report.run_folder import read_run
@@ -13,11 +14,12 @@ from cytolens.report.run_view import run_view
 from cytolens.report.thumbnails import making_thumbnails
 
 
-def write_run_report(run: Path) -> Path:
+def write_run_report(run: Path, *, reuse: bool = False) -> Path:
     """Draw the figures of a run folder and write its report.
 
     Args:
         run: a run folder with at least `metrics.json`; sections without data are left out.
+        reuse: keep the figures of the run that lie there; those of its explanations are drawn.
 
     Returns:
         the path of `report.html`.
@@ -28,7 +30,7 @@ def write_run_report(run: Path) -> Path:
     folder = read_run(run)
     view = run_view(folder)
     with making_thumbnails(picture.file for picture in view.pictures()) as thumbs:
-        view = replace(view, figures=run_figures(folder))
+        view = replace(view, figures=run_figures(folder, reuse=reuse) | explanation_figures(folder))
         page = render(
             "run.html.j2",
             thumbs(),

@@ -12,6 +12,7 @@ from cytolens.report.views import (
     calibration,
     costs,
     data,
+    explanations,
     headline,
     learning,
     limits,
@@ -42,6 +43,7 @@ class RunView:
     calibration: list[str]
     subgroups: list[subgroups.Subgroup]
     costs: costs.Costs | None
+    explanations: explanations.View | None
     learning: learning.Learning | None
     repeat: repeat.Repeat
     limits: list[str]
@@ -54,6 +56,8 @@ class RunView:
         for sample in self.samples:
             yield from sample.pictures()
         yield from self.results.pictures()
+        if self.explanations is not None:
+            yield from self.explanations.pictures()
 
     def nav(self) -> list[tuple[str, str]]:
         """Return (anchor, name) of the sections after the first, in order."""
@@ -67,6 +71,7 @@ class RunView:
             ("subgroups", "Subgroups", self.subgroups),
             ("costs", "Costs", self.costs),
             ("mistakes", "Surest mistakes", self.results.mistakes),
+            ("explanations", "Explanations", self.explanations),
             ("training", self.learning.title if self.learning else "", self.learning),
             ("embedding", "Embedding", "embedding" in self.figures),
             ("repeat", "How to repeat it", True),
@@ -93,6 +98,7 @@ def run_view(run: RunFolder) -> RunView:
         calibration=calibration.calibration(run),
         subgroups=subgroups.subgroups(run),
         costs=costs.costs(run),
+        explanations=explanations.explanations(run),
         learning=learning.learning(run),
         repeat=repeat.repeat(run),
         limits=limits.limits(run),

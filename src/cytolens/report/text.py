@@ -38,6 +38,21 @@ def number(value: object, digits: int = 3) -> str:
     return text.replace("-", MINUS) if float(text) else text.lstrip("-")
 
 
+def significant(value: object, digits: int = 3) -> str:
+    """Return a magnitude of any size by its first digits: "0.0123", "1.23·10⁻⁵", "45 600"."""
+    found = defined(value)
+    if found is None:
+        return UNDEFINED
+    mantissa, _, power = f"{found:.{digits - 1}e}".partition("e")
+    exponent = int(power)
+    if found and not -4 <= exponent <= 5:
+        raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return f"{mantissa.replace('-', MINUS)}·10{raised}"
+    if exponent >= digits:
+        return thousands(round(found, digits - 1 - exponent))
+    return number(found, max(0, digits - 1 - exponent) if found else 0)
+
+
 def score_text(score: Score, digits: int = 3) -> str:
     """Return "0.912 (0.880-0.940)" with an en dash; "0.912" without an interval."""
     value, low, high = bounds(score)

@@ -1,4 +1,5 @@
-// Tables that say data-sort are sorted by a click on a header. Without this the page is whole.
+// Tables that say data-sort are sorted by a click on a header, and the slider that says data-fade
+// fades the maps of its section. Without this the page is whole.
 "use strict";
 for (const table of document.querySelectorAll("table[data-sort]")) {
   const heads = [...table.tHead.rows[0].cells];
@@ -21,5 +22,13 @@ for (const table of document.querySelectorAll("table[data-sort]")) {
       });
       body.append(...rows);
     });
+  });
+}
+for (const fade of document.querySelectorAll("[data-fade]")) {
+  const [slider, said] = [fade.querySelector("input"), fade.querySelector("output")];
+  fade.hidden = false;
+  slider.addEventListener("input", () => {
+    fade.parentElement.style.setProperty("--fade", slider.value / 100);
+    said.textContent = `${slider.value} %`;
   });
 }

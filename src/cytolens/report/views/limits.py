@@ -24,6 +24,7 @@ def limits(run: RunFolder) -> list[str]:
         *_of_the_sample(run),
         *_of_the_method(run),
         *_of_the_costs(run),
+        *_of_the_explanations(run),
         *_always(run),
     ]
 
@@ -117,6 +118,18 @@ def _of_the_costs(run: RunFolder) -> Iterator[str]:
             "The cheapest decisions rest on probabilities that were not calibrated: where the "
             "model claims more confidence than it has earned, they weigh the costs wrongly."
         )
+
+
+def _of_the_explanations(run: RunFolder) -> Iterator[str]:
+    if run.explanations is None:
+        return
+    yield (
+        "An explanation says which parts of a picture moved this model’s score, as one method "
+        "tells it. It does not say that the answer is right, nor what makes a cell abnormal; a map "
+        "on the nucleus is no proof that the model judges the nucleus as a pathologist does."
+    )
+    if run.explanations.judgement is None:
+        yield "The maps were not put to the test: they may say no more than a map drawn at random."
 
 
 def _always(run: RunFolder) -> Iterator[str]:
