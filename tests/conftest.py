@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import pytest
 
 # The networks of the tests are so small that a second thread only waits for the first.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from cytolens.bundle.export import export_bundle as EXPORT
 
 if TYPE_CHECKING:
     from cytolens.experiments.recipe import Recipe
@@ -23,6 +26,24 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("CYTOLENS_WEIGHTS", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_exports() -> Iterator[None]:
+    """Leave the exports out of bundles: they take seconds a run; see `exports`."""
+    from cytolens.bundle import export
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "export_bundle", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this test's runs export their bundles, as runs do."""
+    from cytolens.bundle import export
+
+    monkeypatch.setattr(export, "export_bundle", EXPORT)
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def test_no_pickle_and_strict_json(tiny_run: Path) -> None:
         raise AssertionError(word)
 
     content = json.loads((tiny_run / "bundle" / "bundle.json").read_text(), parse_constant=refuse)
-    assert content["format"] == 1 and content["classes"] == ["HSIL", "LSIL", "NILM", "SCC"]
+    assert content["format"] == 2 and content["classes"] == ["HSIL", "LSIL", "NILM", "SCC"]
     assert content["metrics"] == json.loads((tiny_run / "metrics.json").read_text())
     provenance = content["provenance"]
     assert (provenance["fold"], provenance["protocol"]) == (0, "honest")
@@ -114,9 +114,9 @@ def test_a_model_that_was_changed_is_refused(copy: Path) -> None:
     content = bytearray(model.read_bytes())
     content[-1] ^= 1
     model.write_bytes(content)
-    assert _message(copy).startswith(f"{model} is not the model that bundle.json describes.\n")
+    assert _message(copy).startswith(f"{model} is not the file that bundle.json describes.\n")
     model.unlink()
-    assert _message(copy) == f"The bundle at {copy} lacks model.safetensors."
+    assert _message(copy).startswith(f"The bundle at {copy} lacks model.safetensors.\n")
 
 
 def _edit(copy: Path, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -129,7 +129,9 @@ def _edit(copy: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(format=2), "{0} has the bundle format 2.\nExpected: format 1\n"),
+        (lambda c: c.update(format=1), "{0} has the bundle format 1.\nExpected: format 2\n"),
+        (lambda c: c["files"].clear(), "The bundle at {0} does not vouch for model.safetensors."),
+        (lambda c: c["files"].update({"../x": ""}), "names a file outside of it: ../x."),
         (lambda c: c.pop("format"), "{0} has the bundle format None.\n"),
         (lambda c: c.pop("classes"), "{0}/bundle.json has 1 wrong setting.\n  - classes: missing"),
         (lambda c: c.update(clases=[]), "clases: unknown key (did you mean 'classes'?)"),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cytolens.bundle.load import load_bundle
+from cytolens.bundle import load_bundle
 from cytolens.core.errors import InputError
 from cytolens.data.loading import read_manifest
 from cytolens.data.manifest import Manifest

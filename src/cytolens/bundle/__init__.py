@@ -1,6 +1,8 @@
-"""A deployable model: save, load, predict. No pickle anywhere."""
+"""A deployable model: save, load, predict. No pickle anywhere, and no torch to predict."""
 
-from cytolens.bundle.load import Bundle, Prediction, load_bundle
-from cytolens.bundle.save import BundleCard, save_bundle
+from cytolens.bundle.card import BundleCard, bundle_id
+from cytolens.bundle.predict import Bundle, load_bundle
+from cytolens.bundle.prediction import Prediction
+from cytolens.bundle.save import save_bundle
 
-__all__ = ["Bundle", "BundleCard", "Prediction", "load_bundle", "save_bundle"]
+__all__ = ["Bundle", "BundleCard", "Prediction", "bundle_id", "load_bundle", "save_bundle"]

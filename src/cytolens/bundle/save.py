@@ -1,52 +1,24 @@
-"""Write a bundle: `bundle.json` and `model.safetensors`."""
+"""Write a bundle, and what is added to it later; its description comes last."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
 
+from cytolens.bundle.card import CARD, MODEL, BundleCard, read_bundle_card
 from cytolens.core.config import to_dict
-from cytolens.core.files import read_json, sha256_file, write_bytes, write_json, writing
-from cytolens.models.cards import Card
-from cytolens.models.config import ModelConfig
-from cytolens.pixels.config import PixelsConfig
+from cytolens.core.files import sha256_file, write_bytes, write_json, writing
 
-FORMAT = 1
-MODEL = "model.safetensors"
+Tensors = Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class BundleCard:
-    """The content of `bundle.json`.
-
-    Attributes:
-        size: height and width in pixels of the network's input.
-        feature_shape: of what the head takes, without the batch axis.
-        test_views: over which probabilities are averaged.
-        sha256: of `model.safetensors`.
-        provenance: recipe, data, which fold's model this is, environment.
-        metrics: of the run's pooled test predictions (not of this one model).
-    """
-
-    classes: tuple[str, ...]
-    backbone: str
-    card: Card
-    model: ModelConfig
-    pixels: PixelsConfig
-    size: tuple[int, int]
-    feature_shape: tuple[int, ...]
-    test_views: tuple[str, ...] = ("identity",)
-    sha256: str = ""
-    format: int = FORMAT
-    provenance: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
-
-
-def save_bundle(folder: Path, card: BundleCard, state: dict[str, torch.Tensor]) -> None:
+def save_bundle(folder: Path, card: BundleCard, state: Tensors) -> None:
     """Write the model, then its description with the model's hash.
 
     Args:
@@ -55,15 +27,34 @@ def save_bundle(folder: Path, card: BundleCard, state: dict[str, torch.Tensor]) 
     Raises:
         InputError: the folder cannot be written.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with writing(folder, "the bundle"):
-        write_bytes(folder / MODEL, save(tensors))
-        content = to_dict(card)
-        content["sha256"] = sha256_file(folder / MODEL)
-        write_json(folder / "bundle.json", content)
+        write_tensors(folder / MODEL, state)
+        _write_card(folder, replace(card, files={MODEL: sha256_file(folder / MODEL)}))
 
 
-def attach_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    """Write a run's pooled test metrics into its bundle."""
-    content = read_json(folder / "bundle.json", "bundle")
-    write_json(folder / "bundle.json", content | {"metrics": metrics})
+def write_tensors(path: Path, tensors: Tensors) -> None:
+    """Write a safetensors file."""
+    content = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    write_bytes(path, save(content))
+
+
+def amend_bundle(folder: Path, *added: str, **parts: Any) -> BundleCard:
+    """Vouch for files that were added to a bundle, and set parts of its description.
+
+    Args:
+        added: names of files that stand in the folder.
+        parts: fields of `BundleCard`.
+
+    Raises:
+        InputError: no bundle, or a place that cannot be written.
+    """
+    with writing(folder, "the bundle"):
+        card = read_bundle_card(folder)
+        files = card.files | {name: sha256_file(folder / name) for name in added}
+        card = replace(card, files=files, **parts)
+        _write_card(folder, card)
+    return card
+
+
+def _write_card(folder: Path, card: BundleCard) -> None:
+    write_json(folder / CARD, to_dict(card))

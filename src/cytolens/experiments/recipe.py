@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+from cytolens.bundle.config import BundleConfig
 from cytolens.core.config import assign, from_dict, load_toml
 from cytolens.core.errors import InputError
 from cytolens.core.registry import did_you_mean
@@ -131,6 +132,7 @@ class Recipe:
     cost: CostConfig = field(default_factory=CostConfig)
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    bundle: BundleConfig = field(default_factory=BundleConfig)
 
     def __post_init__(self) -> None:
         if self.expand.when == "before_split" and self.protocol == "honest":

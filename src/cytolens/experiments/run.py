@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cytolens.bundle.save import attach_metrics
 from cytolens.core.config import to_toml
 from cytolens.core.errors import InputError
 from cytolens.core.files import read_json, write_json, write_text, writing
@@ -17,6 +17,7 @@ from cytolens.core.progress import Progress, Silent
 from cytolens.data.facts import Facts, scan_or_fail
 from cytolens.data.manifest import Manifest
 from cytolens.evaluation import Predictions, pool
+from cytolens.experiments.bundling import Finishing, finish_bundle
 from cytolens.experiments.environment import Clock, describe
 from cytolens.experiments.folder import Workplace, workplace
 from cytolens.experiments.identity import Identity, of_run
@@ -209,24 +210,38 @@ class _Experiment:
                 resamples=recipe.evaluation.resamples,
                 seed=recipe.seed,
             )
+        notes = self._finish_bundle(predictions, metrics)
         with writing(path, "the run"):
             write_json(path / "metrics.json", metrics)
-            if self.learner.keeps_bundle:
-                attach_metrics(path / "bundle", metrics)
             write_text(path / "recipe.toml", to_toml(recipe))
             data.manifest.write(path / "manifest.csv", with_ids=True)
             write_json(path / "audit.json", data.audit)
             write_predictions(path / "predictions.parquet", predictions)
             write_samples(path / "samples", data.manifest, recipe, self.learner.size)
-            self._describe()
+            self._describe(notes)
             with clock.stage("report"):
                 write_run_report(path)
-            self._describe()
+            self._describe(notes)
         return place.finish()
 
-    def _describe(self) -> None:
+    def _finish_bundle(self, predictions: Predictions, metrics: dict[str, Any]) -> list[str]:
+        """Add to the bundle what can be known only now; return notes."""
+        if not self.learner.keeps_bundle:
+            return []
+        recipe, data, bundle = (
+            self.setting.recipe,
+            self.setting.data,
+            self.setting.place.path / "bundle",
+        )
+        with self.setting.clock.stage("bundle"):
+            run = Finishing(
+                bundle, recipe, data.manifest, data.split.folds[0], predictions, data.units.names
+            )
+            return finish_bundle(run, metrics)
+
+    def _describe(self, further: Sequence[str]) -> None:
         folds = read_json(self.setting.place.path / "folds.json", "facts of the folds")
         told = dict.fromkeys(note for fold in folds for note in fold.get("notes", []))
-        notes = [*self.learner.notes, *self.setting.data.split.notes, *told]
+        notes = [*self.learner.notes, *self.setting.data.split.notes, *told, *further]
         content = describe(self.setting.clock, self.learner.engine, str(device_for()), notes)
         write_json(self.setting.place.path / "environment.json", content)

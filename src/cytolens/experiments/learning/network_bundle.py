@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 import cytolens
-from cytolens.bundle.save import BundleCard, save_bundle
+from cytolens.bundle.card import BundleCard
+from cytolens.bundle.save import save_bundle
 from cytolens.experiments.learning.learner import Setting, Task
 from cytolens.experiments.network import Network, weights_summary
 from cytolens.models.network import Trainable
@@ -42,4 +43,5 @@ def write_bundle(
             "cytolens": cytolens.__version__,
         },
     )
-    save_bundle(setting.place.path / "bundle", card, state)
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
+    save_bundle(setting.place.path / "bundle", card, arrays)

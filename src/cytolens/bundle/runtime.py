@@ -1,0 +1,199 @@
+"""Run a bundle's network: OpenVINO or ONNX Runtime, neither of which needs torch."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cytolens.bundle.card import ONNX, OPENVINO, BundleCard
+from cytolens.core.errors import InputError
+from cytolens.core.registry import Registry
+
+Pixels = NDArray[np.uint8]  # [n, H, W, 3]
+Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]  # scores [n, k], features [n, d]
+Precision = Literal["f32", "bf16"]
+_CHUNK = 8  # images a request
+
+
+class Runtime(Protocol):
+    """Runs the network of one bundle."""
+
+    def run(self, pixels: Pixels) -> Outputs:
+        """Return scores and features of one batch, as soon as may be."""
+        ...
+
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Outputs]:
+        """Yield scores and features batch by batch, as many images a second as may be."""
+        ...
+
+
+class OpenVINORuntime:
+    """OpenVINO on the CPU; compiled for short answers, or for many images, as it is first used."""
+
+    def __init__(self, folder: Path, card: BundleCard, precision: Precision) -> None:
+        os.environ.setdefault("OPENVINO_TELEMETRY", "0")
+        import openvino
+
+        del card
+        self._core = openvino.Core()
+        self._model = self._core.read_model(folder / OPENVINO[0])
+        self._precision = precision
+
+    def _compile(self, hint: str) -> Any:
+        settings = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": self._precision}
+        if hint == "THROUGHPUT":
+            settings["NUM_STREAMS"] = str(max(1, os.cpu_count() or 1))
+        return self._core.compile_model(self._model, "CPU", settings)
+
+    @cached_property
+    def _quick(self) -> Any:
+        return self._compile("LATENCY").create_infer_request()
+
+    @cached_property
+    def _wide(self) -> list[Any]:
+        compiled = self._compile("THROUGHPUT")
+        width = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        return [compiled.create_infer_request() for _ in range(width)]
+
+    def run(self, pixels: Pixels) -> Outputs:
+        self._quick.infer({0: pixels})
+        return _outputs(self._quick)
+
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Outputs]:
+        free = deque(self._wide)
+        busy: deque[Any] = deque()
+        for batch in batches:
+            found: list[Outputs] = []
+            for start in range(0, len(batch), _CHUNK):
+                if not free:
+                    found.append(_finished(busy, free))
+                request = free.popleft()
+                request.start_async({0: batch[start : start + _CHUNK]})
+                busy.append(request)
+            while busy:
+                found.append(_finished(busy, free))
+            yield _joined(found)
+
+
+def _finished(busy: deque[Any], free: deque[Any]) -> Outputs:
+    request = busy.popleft()
+    request.wait()
+    free.append(request)
+    return _outputs(request)
+
+
+def _outputs(request: Any) -> Outputs:
+    """Copy what a request computed, before it is used again."""
+    scores, features = (np.array(request.get_output_tensor(i).data, np.float32) for i in (0, 1))
+    return scores, features
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU."""
+
+    def __init__(self, folder: Path, card: BundleCard, precision: Precision) -> None:
+        import onnxruntime
+
+        del card
+        _only_f32("onnx", precision)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        self._session = onnxruntime.InferenceSession(
+            str(folder / ONNX), options, providers=["CPUExecutionProvider"]
+        )
+
+    def run(self, pixels: Pixels) -> Outputs:
+        scores, features = self._session.run(["scores", "features"], {"pixels": pixels})
+        return scores, features
+
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Outputs]:
+        yield from map(self.run, batches)
+
+
+class TorchRuntime:
+    """The network itself, where nothing else can run it."""
+
+    def __init__(self, folder: Path, card: BundleCard, precision: Precision) -> None:
+        from cytolens.bundle.network import load_network
+
+        _only_f32("torch", precision)
+        self._network = load_network(folder, card)
+
+    def run(self, pixels: Pixels) -> Outputs:
+        import torch
+
+        with torch.inference_mode():
+            scores, features = self._network(torch.from_numpy(pixels))
+        return scores.numpy(), features.numpy()
+
+    def stream(self, batches: Iterable[Pixels]) -> Iterator[Outputs]:
+        yield from map(self.run, batches)
+
+
+class _Make(Protocol):
+    def __call__(self, folder: Path, card: BundleCard, precision: Precision) -> Runtime: ...
+
+
+RUNTIMES: Registry[_Make] = Registry("runtime")
+RUNTIMES.register("openvino", OpenVINORuntime)
+RUNTIMES.register("onnx", OnnxRuntime)
+RUNTIMES.register("torch", TorchRuntime)
+_PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}
+_FILES: dict[str, tuple[str, ...]] = {"openvino": OPENVINO, "onnx": (ONNX,), "torch": ()}
+
+
+def choose_runtime(card: BundleCard, wanted: str = "auto") -> str:
+    """Return the runtime to use: as wanted, or ("auto") the first that can run the bundle.
+
+    Raises:
+        InputError: an unknown one, one whose package or export is missing, or none at all.
+    """
+    if wanted != "auto":
+        RUNTIMES.get(wanted)
+    why = {name: _why_not(name, card) for name in RUNTIMES}
+    if wanted == "auto":
+        able = next((name for name, reason in why.items() if not reason), None)
+        if able is not None:
+            return able
+    elif not why[wanted]:
+        return wanted
+    names = [wanted] if wanted != "auto" else list(why)
+    raise InputError(
+        f"Nothing here can run this bundle{'' if wanted == 'auto' else f' with {wanted}'}.",
+        rows=[f"{name}: {why[name]}" for name in names],
+        fix="install the package, or add the export with `cytolens export`.",
+    )
+
+
+def _why_not(name: str, card: BundleCard) -> str:
+    if missing := [file for file in _FILES[name] if file not in card.files]:
+        return f"the bundle holds no {missing[0]}"
+    return "" if _installed(_PACKAGES[name]) else f"{_PACKAGES[name]} is not installed"
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # blocked by whoever embeds us
+        return False
+
+
+def _only_f32(name: str, precision: Precision) -> None:
+    if precision != "f32":
+        raise InputError(
+            f"The runtime {name} computes in f32 alone, not in {precision}.",
+            fix="use the runtime openvino.",
+        )
+
+
+def _joined(parts: list[Outputs]) -> Outputs:
+    scores, features = zip(*parts, strict=True)
+    return np.concatenate(scores), np.concatenate(features)
