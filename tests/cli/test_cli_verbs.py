@@ -36,6 +36,13 @@ def test_data_phantom(cli: Any, tmp_path: Path) -> None:
     assert refused.code == 1 and "holds phantoms of other settings" in refused.err
     wrong = cli("data", "phantom", "--out", tmp_path / "b", "--tissue", "papp", "--size", 48)
     assert wrong.code == 1 and "did you mean 'pap'" in wrong.err
+    caused = ("--cause", "texture", "--cause", "membrane")
+    assert cli(*arguments[:3], tmp_path / "c", *arguments[4:], "--patients", 4, *caused).code == 0
+    config = json.loads((tmp_path / "c" / "phantom.json").read_text())["config"]
+    assert config["cause"] == ["texture", "membrane"]
+    wrong = cli("data", "phantom", "--out", tmp_path / "d", "--size", 48, "--cause", "textur")
+    assert wrong.code == 1
+    assert "'textur' is no feature of 'pap' (did you mean 'texture'?)" in wrong.err
 
 
 def test_data_import(cli: Any, phantoms: Path, tmp_path: Path) -> None:

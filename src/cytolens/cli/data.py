@@ -76,6 +76,9 @@ def phantom(
     site_effect: float = typer.Option(0.3, help="0 … 1: how much laboratories differ."),
     class_separation: float = typer.Option(1.0, help="0: classes alike; 1: learnable; 2: easy."),
     class_mix: float = typer.Option(0.6, help="0 … 1: how much a patient's classes are alike."),
+    cause: list[str] = typer.Option(
+        [], "--cause", help="A feature that alone carries the label (repeat for several); all."
+    ),
 ) -> None:
     """Make synthetic smears with known truth, masks and patients."""
     from cytolens.data.phantom import PhantomConfig, write_phantoms
@@ -91,6 +94,7 @@ def phantom(
         site_effect=site_effect,
         class_separation=class_separation,
         label_patient_correlation=class_mix,
+        cause=tuple(cause),
     )
     with Bars().task("drawing phantoms", images) as step:
         manifest = write_phantoms(config, target, progress=lambda *_: step())
