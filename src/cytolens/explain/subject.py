@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
@@ -114,7 +115,9 @@ class Subject:
     def engine(self) -> Engine:
         """What computes scores of many images, float32 pixels in; compiled at the first use."""
         make = ENGINES.get(self._engine)
-        return make(self.whole, self.size, "f32", pixels="f32")
+        # An engine may move its network to a device; the opened halves stay where they are.
+        whole = copy.deepcopy(self.whole) if torch.cuda.is_available() else self.whole
+        return make(whole, self.size, "f32", pixels="f32")
 
     def fast_scores(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
         """Yield class scores [n, k] of float32 pixels [n, H, W, 3] (0…255), batch by batch."""

@@ -85,7 +85,7 @@ class AblationCam:
         Raises:
             InputError: the target is 0 and a channel matters: there is nothing to share.
         """
-        losses = values[0] - values[1:]
+        losses: NDArray[np.float64] = values[0] - values[1:]
         losses[np.abs(losses) <= noise] = 0
         if not losses.any():
             return losses

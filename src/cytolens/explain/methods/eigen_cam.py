@@ -77,7 +77,8 @@ def _component(planes: Tensor, centred: bool) -> Tensor:
     projected = matrix @ directions[0]  # [h·w]
     if projected @ total < 0:
         projected = -projected
-    return projected.relu().float().reshape(planes.shape[1:])
+    grid: Tensor = projected.relu().float().reshape(planes.shape[1:])  # [h, w]
+    return grid
 
 
 METHODS.register("eigen_cam", EigenCam)
