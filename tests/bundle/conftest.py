@@ -1,0 +1,8 @@
+"""The helpers beside are importable."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))  # for fake_predictor
