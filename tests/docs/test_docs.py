@@ -95,8 +95,14 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_what_a_page_shows_runs(
-    name: str, shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    shared_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if "$ cytolens export" in (ROOT / name).read_text(encoding="utf-8"):
+        request.getfixturevalue("exports")
     monkeypatch.setenv("CYTOLENS_CACHE", str(shared_cache))
     monkeypatch.chdir(tmp_path)
     for block in blocks(ROOT / name):

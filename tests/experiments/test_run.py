@@ -47,7 +47,8 @@ def _json(path: Path) -> Any:
 def test_the_folder_holds_what_the_architecture_says_and_nothing_else(tiny_run: Path) -> None:
     inside = {path.name for path in tiny_run.iterdir()}
     assert inside == FILES | FOLDERS
-    assert {p.name for p in (tiny_run / "bundle").iterdir()} == {"bundle.json", "model.safetensors"}
+    bundle = {p.name for p in (tiny_run / "bundle").iterdir()}
+    assert bundle == {"bundle.json", "model.safetensors", "MODEL_CARD.md", "model_card.html"}
     figures = {p.name for p in (tiny_run / "figures").iterdir()}
     assert figures and all(
         {f"{Path(name).stem}.svg", f"{Path(name).stem}.png"} <= figures for name in figures

@@ -43,7 +43,10 @@ class Assessment:
             )
         )
         self.conformal = None if card.conformal is None else Conformal.from_json(card.conformal)
-        self.ood = None if card.ood is None else _ood(folder, card.ood)
+        self._never_empty = card.conformal is None or bool(card.conformal.get("never_empty", True))
+        self.ood = None
+        if card.ood is not None:
+            self.ood = _ood(folder, card.ood, vouched=REFERENCE in card.files)
         self.checks = None
         if card.checks is not None:
             self.checks = from_dict(Checks, card.checks, "the checks of the bundle")
@@ -73,7 +76,9 @@ class Assessment:
             features: float32 [n, d], of the images as they are (no test-time view).
         """
         table = self.calibrated(probabilities)
-        sets = None if self.conformal is None else self.conformal.sets(table)
+        sets = None
+        if self.conformal is not None:
+            sets = self.conformal.sets(table, never_empty=self._never_empty)
         triage = None if self.point is None else self.point.triage(table)
         strange = None if self.ood is None else self.ood.score(features)
         found = []
@@ -110,24 +115,34 @@ class Assessment:
         reasons = [] if self.checks is None else self.checks.problems(image)
         if strangeness is not None and strangeness.out:
             reasons.append(reason(strangeness.score))
-        if self.point is None:
-            if len(inside) > 1:
-                reasons.append(f"it may be {_listed(inside)}")
-            return reasons
-        abnormal = set(self.point.abnormal)
-        if abnormal & set(inside) and set(inside) - abnormal:
-            reasons.append(f"it may be normal or abnormal: {_listed(inside)}")
+        if self.conformal is not None and not inside:
+            reasons.append("no class is likely enough")
+        reasons += left_open(inside, self.point.abnormal if self.point else None)
         if answer == "refer":
             reasons.append("the probability of an abnormal finding is neither low nor high enough")
         return reasons
 
 
-def _ood(folder: Path, content: dict[str, Any]) -> Ood:
+def left_open(inside: Sequence[str], abnormal: Sequence[str] | None) -> list[str]:
+    """Return the sentence for a set of classes that leaves open what to do, or nothing.
+
+    Args:
+        inside: the classes of the set.
+        abnormal: those that count as abnormal; None: every class is something else to do.
+    """
+    if abnormal is None:
+        return [f"it may be {_listed(inside)}"] if len(inside) > 1 else []
+    if set(inside) & set(abnormal) and set(inside) - set(abnormal):
+        return [f"it may be normal or abnormal: {_listed(inside)}"]
+    return []
+
+
+def _ood(folder: Path, content: dict[str, Any], *, vouched: bool) -> Ood:
     from safetensors.numpy import load_file
 
     card = from_dict(OodCard, content, "the statistics of the bundle")
-    if not (folder / REFERENCE).is_file():
-        raise InputError(f"The bundle at {folder} lacks {REFERENCE}.")
+    if not vouched:
+        raise InputError(f"The bundle at {folder} does not vouch for {REFERENCE}.")
     return Ood(card, load_file(folder / REFERENCE))
 
 

@@ -18,6 +18,7 @@ CARD = "bundle.json"
 MODEL = "model.safetensors"
 ONNX = "model.onnx"
 OPENVINO = ("openvino.xml", "openvino.bin")
+OPENVINO_INT8 = ("openvino_int8.xml", "openvino_int8.bin")
 REFERENCE = "reference.safetensors"
 
 
@@ -43,7 +44,8 @@ class BundleCard:
         ood: how images unlike the training images are known (with `reference.safetensors`).
         checks: usual brightness, sharpness and colour of the training images.
         decision: when a case is clear, abnormal, or referred to an expert.
-        provenance: recipe, data, which fold's model this is, environment.
+        provenance: recipe, data, which fold's model this is, weights, version, and `notes` on what
+            is missing.
         metrics: of the run's pooled test predictions (not of this one model).
     """
 

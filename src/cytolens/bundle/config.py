@@ -22,6 +22,9 @@ class BundleConfig:
         level: share of images whose set of classes shall hold the true one.
         sets: "aps" (sets grow with doubt) or "lac" (smallest sets).
         class_conditional: the level holds for each class, not only over all images.
+        empty_sets: whether a set may be empty ("lac" alone has such sets). Then sets hold the truth
+            about as often as `level` says even where the model is right more often, and an image
+            without a likely class is referred; otherwise the most probable class is always in.
         abnormal: classes that count as abnormal; none: the bundle sorts nothing into clear and
             abnormal.
         sensitivity: wanted share of abnormal images that are not called clear.
@@ -35,6 +38,7 @@ class BundleConfig:
     level: float = 0.9
     sets: Literal["aps", "lac"] = "aps"
     class_conditional: bool = False
+    empty_sets: bool = False
     abnormal: tuple[str, ...] = ()
     sensitivity: float = 0.95
     specificity: float = 0.95
@@ -53,5 +57,10 @@ class BundleConfig:
         for name in ("level", "sensitivity", "specificity"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(f"bundle.{name} = {getattr(self, name)}.", expected="0 < x < 1")
+        if self.empty_sets and self.sets != "lac":
+            raise InputError(
+                f"bundle.empty_sets has no effect with bundle.sets = {self.sets!r}.",
+                fix='set bundle.sets = "lac", or leave it out.',
+            )
         if not 0.5 <= self.acceptance < 1:
             raise InputError(f"bundle.acceptance = {self.acceptance}.", expected="0.5 to < 1")

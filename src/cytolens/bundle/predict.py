@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from scipy.special import softmax
 from cytolens.bundle.assessment import Assessment
 from cytolens.bundle.card import BundleCard, check_files, find_bundle, read_bundle_card
 from cytolens.bundle.prediction import Prediction, unusable
-from cytolens.bundle.runtime import RUNTIMES, Outputs, Precision, Runtime, choose_runtime
+from cytolens.bundle.runtime import Outputs, Precision, Runtime, choose_runtime, create_runtime
 from cytolens.core.errors import InputError
 from cytolens.data.reading import ImageProblem, read_image
 from cytolens.pixels.preprocess import preprocess
@@ -36,6 +37,7 @@ _PLAIN = "identity"  # the view whose features are looked at
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
 Source = tuple[str, Callable[[], Image]]  # a name and what reads the image
+_Found = tuple[NDArray[np.float64], NDArray[np.float32]]  # probabilities [n, k], features [n, d]
 Run = Callable[[Iterable[NDArray[np.uint8]]], list[Outputs]]
 
 
@@ -62,7 +64,8 @@ class Bundle:
         self.folder = folder
         self.card = card
         self.runtime_name = runtime_name
-        self._runtime = runtime
+        self.runtime = runtime
+        self._one_stream = Lock()  # two would share the engine's requests
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -82,14 +85,16 @@ class Bundle:
         self, images: Sequence[Image], *, calibrated: bool = True
     ) -> NDArray[np.float64]:
         """Return class probabilities, float64 [n, k], of RGB images of any size."""
-        found, _ = self._outputs([self._prepared(image) for image in images], self._in_turn)
+        if not len(images):
+            return np.empty((0, len(self.classes)))
+        found, _ = self._outputs([self.prepared(image) for image in images], self._in_turn)
         return self.assessment.calibrated(found) if calibrated else found
 
     def features(self, images: Iterable[Image]) -> NDArray[np.float32]:
         """Return what the head takes of each image, float32 [n, d]; of a map its spatial mean."""
-        waiting = (self._prepared(image) for image in images)
+        waiting = (self.prepared(image) for image in images)
         batches = iter(lambda: list(islice(waiting, _BATCH)), [])
-        outputs = self._runtime.stream(np.stack(batch) for batch in batches)
+        outputs = self._at_once(np.stack(batch) for batch in batches)
         return np.concatenate([features for _, features in outputs])
 
     def predict(self, image: Path | str | Image) -> Prediction:
@@ -120,29 +125,35 @@ class Bundle:
         read = _Read(
             list(names or [""] * len(images)),
             list(images),
-            [self._prepared(image) for image in images],
+            [self.prepared(image) for image in images],
         )
-        return self._assessed(read, self._in_turn)
+        return self._assessed(read, self._found(read, self._in_turn))
 
-    def predict_many(self, paths: Iterable[Path]) -> Iterator[Prediction]:
+    def predict_many(self, paths: Iterable[Path | str]) -> Iterator[Prediction]:
         """Yield a prediction for each path, in order; a bad file does not stop the rest."""
-        return self.predict_sources((str(path), partial(read_image, path)) for path in paths)
+        return self.predict_sources((str(p), partial(read_image, Path(p))) for p in paths)
 
     def predict_sources(self, sources: Iterable[Source]) -> Iterator[Prediction]:
         """Yield a prediction for each source, in order.
 
-        Images are read in threads while the network runs. A source that raises `ImageProblem`
-        does not stop the rest.
+        Images are read in threads and earlier ones are assessed while the network runs. A source
+        that raises `ImageProblem` does not stop the rest.
         """
-        with ThreadPoolExecutor(_READERS) as pool:
-            ahead: deque[Future[_Read]] = deque()
-            waiting = iter(sources)
-            while batch := list(islice(waiting, _BATCH)):
-                ahead.append(pool.submit(self._read, batch))
-                if len(ahead) > _READERS:
-                    yield from self._assessed(ahead.popleft().result(), self._at_once)
-            while ahead:
-                yield from self._assessed(ahead.popleft().result(), self._at_once)
+        waiting, more = iter(sources), True
+        reading: deque[Future[_Read]] = deque()
+        running: deque[tuple[_Read, Future[_Found | None]]] = deque()
+        with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(1) as network:
+            while more or reading or running:
+                if more and (batch := list(islice(waiting, _BATCH))):
+                    reading.append(readers.submit(self._read, batch))
+                else:
+                    more = False
+                if reading and (len(reading) > _READERS or not more):
+                    read = reading.popleft().result()
+                    running.append((read, network.submit(self._found, read, self._at_once)))
+                if running and (len(running) > 1 or not (more or reading)):
+                    read, found = running.popleft()
+                    yield from self._assessed(read, found.result())
 
     def subject(self) -> Subject:
         """Return the network as methods of explanation take it; test-time views are left out.
@@ -164,10 +175,15 @@ class Bundle:
                 images.append(read())
             except ImageProblem as problem:
                 images.append(problem.reason)
-        pixels = [self._prepared(image) for image in images if not isinstance(image, str)]
+        pixels = [self.prepared(image) for image in images if not isinstance(image, str)]
         return _Read([name for name, _ in batch], images, pixels)
 
-    def _prepared(self, image: Image) -> Image:
+    def prepared(self, image: Image) -> Image:
+        """Return an RGB image of any size as the network takes it, uint8 [H, W, 3].
+
+        Raises:
+            InputError: something else than an image.
+        """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise InputError(
                 f"An array of shape {image.shape} and type {image.dtype} is not an image.",
@@ -175,11 +191,15 @@ class Bundle:
             )
         return preprocess(image, self.card.pixels, self.card.size)
 
-    def _assessed(self, read: _Read, run: Run) -> list[Prediction]:
+    def _found(self, read: _Read, run: Run) -> _Found | None:
+        """Return what the network says of the images that can be used, if there are any."""
+        return self._outputs(read.pixels, run) if read.pixels else None
+
+    def _assessed(self, read: _Read, found: _Found | None) -> list[Prediction]:
         good = [image for image in read.images if not isinstance(image, str)]
         assessed: Iterator[Prediction] = iter(())
-        if good:
-            probabilities, features = self._outputs(read.pixels, run)
+        if found is not None:
+            probabilities, features = found
             names = [
                 n for n, i in zip(read.names, read.images, strict=True) if not isinstance(i, str)
             ]
@@ -189,9 +209,7 @@ class Bundle:
             for name, image in zip(read.names, read.images, strict=True)
         ]
 
-    def _outputs(
-        self, pixels: Sequence[Image], run: Run
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    def _outputs(self, pixels: Sequence[Image], run: Run) -> _Found:
         """Return mean probabilities [n, k] over the test views, and the images' features [n, d]."""
         views = list(self.card.test_views)
         plain = views.index(_PLAIN) if _PLAIN in views else len(views)
@@ -206,10 +224,11 @@ class Bundle:
         return total / len(views), outputs[plain][1]
 
     def _in_turn(self, batches: Iterable[NDArray[np.uint8]]) -> list[Outputs]:
-        return [self._runtime.run(batch) for batch in batches]
+        return [self.runtime.run(batch) for batch in batches]
 
     def _at_once(self, batches: Iterable[NDArray[np.uint8]]) -> list[Outputs]:
-        return list(self._runtime.stream(batches))
+        with self._one_stream:
+            return list(self.runtime.stream(batches))
 
 
 def load_bundle(folder: Path | str, runtime: str = "auto", precision: Precision = "f32") -> Bundle:
@@ -218,7 +237,9 @@ def load_bundle(folder: Path | str, runtime: str = "auto", precision: Precision 
     Args:
         folder: a `bundle/`, or a run that holds one.
         runtime: "auto", "openvino", "onnx" or "torch".
-        precision: "bf16" is faster with OpenVINO where the processor has it, and changes numbers.
+        precision: "f32"; "bf16", which is faster with OpenVINO where the processor has it, or
+            "int8", where the bundle holds it. Both change numbers: `cytolens export` says by how
+            much.
 
     Raises:
         InputError: no bundle, another format, a file that is missing or was changed, or nothing
@@ -227,5 +248,5 @@ def load_bundle(folder: Path | str, runtime: str = "auto", precision: Precision 
     place = find_bundle(folder)
     card = read_bundle_card(place)
     check_files(place, card)
-    name = choose_runtime(card, runtime)
-    return Bundle(place, card, RUNTIMES.get(name)(place, card, precision), name)
+    name = choose_runtime(card, runtime, precision)
+    return Bundle(place, card, create_runtime(place, card, name, precision), name)

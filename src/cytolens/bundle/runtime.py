@@ -8,18 +8,18 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cytolens.bundle.card import ONNX, OPENVINO, BundleCard
+from cytolens.bundle.card import ONNX, OPENVINO, OPENVINO_INT8, BundleCard
 from cytolens.core.errors import InputError
 from cytolens.core.registry import Registry
 
 Pixels = NDArray[np.uint8]  # [n, H, W, 3]
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]  # scores [n, k], features [n, d]
-Precision = Literal["f32", "bf16"]
+Precision = Literal["f32", "bf16", "int8"]
 _CHUNK = 8  # images a request
 
 
@@ -44,8 +44,9 @@ class OpenVINORuntime:
 
         del card
         self._core = openvino.Core()
-        self._model = self._core.read_model(folder / OPENVINO[0])
-        self._precision = precision
+        file = (OPENVINO_INT8 if precision == "int8" else OPENVINO)[0]
+        self._model = self._core.read_model(folder / file)
+        self._precision = "bf16" if precision == "bf16" else "f32"  # of what is not quantised
 
     def _compile(self, hint: str) -> Any:
         settings = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": self._precision}
@@ -102,8 +103,7 @@ class OnnxRuntime:
     def __init__(self, folder: Path, card: BundleCard, precision: Precision) -> None:
         import onnxruntime
 
-        del card
-        _only_f32("onnx", precision)
+        del card, precision
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors
         self._session = onnxruntime.InferenceSession(
@@ -124,7 +124,7 @@ class TorchRuntime:
     def __init__(self, folder: Path, card: BundleCard, precision: Precision) -> None:
         from cytolens.bundle.network import load_network
 
-        _only_f32("torch", precision)
+        del precision
         self._network = load_network(folder, card)
 
     def run(self, pixels: Pixels) -> Outputs:
@@ -146,19 +146,34 @@ RUNTIMES: Registry[_Make] = Registry("runtime")
 RUNTIMES.register("openvino", OpenVINORuntime)
 RUNTIMES.register("onnx", OnnxRuntime)
 RUNTIMES.register("torch", TorchRuntime)
+
+
+def create_runtime(
+    folder: Path, card: BundleCard, name: str, precision: Precision = "f32"
+) -> Runtime:
+    """Return a runtime that `choose_runtime` allows."""
+    return RUNTIMES.get(name)(folder, card, precision)
+
+
 _PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "torch": "torch"}
 _FILES: dict[str, tuple[str, ...]] = {"openvino": OPENVINO, "onnx": (ONNX,), "torch": ()}
 
 
-def choose_runtime(card: BundleCard, wanted: str = "auto") -> str:
+def choose_runtime(card: BundleCard, wanted: str = "auto", precision: Precision = "f32") -> str:
     """Return the runtime to use: as wanted, or ("auto") the first that can run the bundle.
+
+    All but f32 takes OpenVINO, int8 also the files that `cytolens export --precision int8` adds.
 
     Raises:
         InputError: an unknown one, one whose package or export is missing, or none at all.
     """
     if wanted != "auto":
         RUNTIMES.get(wanted)
-    why = {name: _why_not(name, card) for name in RUNTIMES}
+    if precision not in get_args(Precision):
+        raise InputError(
+            f"Unknown precision {precision!r}.", expected=f"one of {', '.join(get_args(Precision))}"
+        )
+    why = {name: _why_not(name, card, precision) for name in RUNTIMES}
     if wanted == "auto":
         able = next((name for name, reason in why.items() if not reason), None)
         if able is not None:
@@ -166,15 +181,21 @@ def choose_runtime(card: BundleCard, wanted: str = "auto") -> str:
     elif not why[wanted]:
         return wanted
     names = [wanted] if wanted != "auto" else list(why)
+    how = ("" if wanted == "auto" else f" with {wanted}") + (
+        "" if precision == "f32" else f" in {precision}"
+    )
     raise InputError(
-        f"Nothing here can run this bundle{'' if wanted == 'auto' else f' with {wanted}'}.",
+        f"Nothing here can run this bundle{how}.",
         rows=[f"{name}: {why[name]}" for name in names],
         fix="install the package, or add the export with `cytolens export`.",
     )
 
 
-def _why_not(name: str, card: BundleCard) -> str:
-    if missing := [file for file in _FILES[name] if file not in card.files]:
+def _why_not(name: str, card: BundleCard, precision: Precision) -> str:
+    if precision != "f32" and name != "openvino":
+        return "computes in f32 alone"
+    files = OPENVINO_INT8 if precision == "int8" else _FILES[name]
+    if missing := [file for file in files if file not in card.files]:
         return f"the bundle holds no {missing[0]}"
     return "" if _installed(_PACKAGES[name]) else f"{_PACKAGES[name]} is not installed"
 
@@ -182,16 +203,8 @@ def _why_not(name: str, card: BundleCard) -> str:
 def _installed(package: str) -> bool:
     try:
         return find_spec(package) is not None
-    except ValueError:  # blocked by whoever embeds us
+    except (ImportError, ValueError):  # blocked by whoever embeds us
         return False
-
-
-def _only_f32(name: str, precision: Precision) -> None:
-    if precision != "f32":
-        raise InputError(
-            f"The runtime {name} computes in f32 alone, not in {precision}.",
-            fix="use the runtime openvino.",
-        )
 
 
 def _joined(parts: list[Outputs]) -> Outputs:

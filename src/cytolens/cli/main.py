@@ -9,11 +9,13 @@ import typer
 
 from cytolens import __version__
 from cytolens.cli import (
+    card,
     compare,
     data,
     demo,
     doctor,
     explain,
+    export,
     fuse,
     ledger,
     plan,
@@ -46,6 +48,8 @@ app.command("fuse")(fuse.fuse)
 app.command("ledger")(ledger.ledger)
 app.command("recipes")(recipes.recipes)
 app.command("predict")(predict.predict)
+app.command("card")(card.card)
+app.command("export")(export.export)
 app.command("explain")(explain.explain)
 app.add_typer(store.app, name="store")
 app.command("doctor")(doctor.doctor)

@@ -62,7 +62,7 @@ class OperatingPoint:
     refer: tuple[float, float]
 
     def __post_init__(self) -> None:
-        _abnormal_columns(self.classes, self.abnormal)
+        abnormal_columns(self.classes, self.abnormal)
         values = (self.threshold, *self.refer)
         if not np.isfinite(values).all() or self.refer[0] > self.refer[1]:
             raise InputError(f"The thresholds are {values}.", expected="numbers, low <= high")
@@ -120,13 +120,13 @@ def abnormal_probability(
         InputError: an unknown class, none, or every one; rows that are no probabilities.
     """
     table = probability_table(probabilities, len(classes))
-    p = table[:, _abnormal_columns(classes, abnormal)].sum(axis=1)
+    p = table[:, abnormal_columns(classes, abnormal)].sum(axis=1)
     return np.asarray(np.minimum(p, 1.0), np.float64)
 
 
 def is_abnormal(predictions: Predictions, abnormal: Sequence[str]) -> Bools:
     """Return whether the true class of each row is one of `abnormal`, bool [n]."""
-    columns = _abnormal_columns(predictions.classes, abnormal)
+    columns = abnormal_columns(predictions.classes, abnormal)
     return np.isin(predictions.labels, columns)
 
 
@@ -217,7 +217,8 @@ def operating_results(
     }
 
 
-def _abnormal_columns(classes: Sequence[str], abnormal: Sequence[str]) -> list[int]:
+def abnormal_columns(classes: Sequence[str], abnormal: Sequence[str]) -> list[int]:
+    """Return the places of the abnormal classes; refuse an unknown one, none, and all of them."""
     for name in abnormal:
         if name not in classes:
             raise InputError(

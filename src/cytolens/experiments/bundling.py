@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cytolens.bundle.card import REFERENCE
+from cytolens.bundle.card import REFERENCE, read_bundle_card
 from cytolens.bundle.checks import fit_checks
 from cytolens.bundle.config import BundleConfig
+from cytolens.bundle.model_card import write_model_card
 from cytolens.bundle.ood import fit_ood
 from cytolens.bundle.predict import load_bundle
 from cytolens.bundle.save import amend_bundle, write_tensors
@@ -20,15 +21,7 @@ from cytolens.core.seeding import rng
 from cytolens.data.manifest import Manifest
 from cytolens.data.reading import read_image
 from cytolens.evaluation import Predictions
-from cytolens.evaluation.choosing import calibration_fit, choose_calibrator
-from cytolens.evaluation.conformal import conformal_fit, coverage, fit_conformal
-from cytolens.evaluation.crossfit import chain, crossfit_rows, each_image_once, too_few
-from cytolens.evaluation.operating import (
-    Rates,
-    fit_operating_point,
-    operating_fit,
-    operating_results,
-)
+from cytolens.evaluation.crossfit import too_few
 from cytolens.experiments.recipe import Recipe
 from cytolens.splits.split import Fold
 
@@ -48,6 +41,7 @@ class Finishing:
         bundle: folder of the bundle, with the first fold's model.
         fold: of that model.
         predictions: pooled, of all folds.
+        doubt: what was fitted on them (`doubt.find_doubt`); None: they are too few.
         units: name of the unit of each row of the manifest.
     """
 
@@ -57,67 +51,40 @@ class Finishing:
     fold: Fold
     predictions: Predictions
     units: Sequence[str]
+    doubt: dict[str, Any] | None
 
 
 def finish_bundle(run: Finishing, metrics: dict[str, Any]) -> list[str]:
-    """Export the model and add calibration, sets, decisions and statistics; return notes.
+    """Export the model and add what it knows of its doubt, and a model card; return notes.
 
     A part that the data do not allow is left out, and a note says why.
 
     Raises:
-        InputError: a place that cannot be written, a network that cannot be exported, or abnormal
-            classes that are none.
+        InputError: a place that cannot be written.
     """
     config = run.recipe.bundle
     notes: list[str] = []
     parts: dict[str, Any] = {"version": config.version, "metrics": metrics}
-    if why := too_few(run.predictions):
-        notes.append(f"bundle: {why}")
+    if run.doubt is None:
+        notes.append(f"bundle: {too_few(run.predictions)}")
     else:
-        parts |= _doubt(run, config)
+        fitted = ((name, run.doubt[name]) for name in ("calibration", "conformal", "decision"))
+        parts |= {name: part | {"note": _NOTE} for name, part in fitted if part is not None}
+        notes += [f"bundle: {text}" for text in run.doubt["notes"]]
     if config.exports:
-        from cytolens.bundle.export import export_bundle
+        from cytolens.bundle.export import NotExportable, export_bundle
 
-        export_bundle(run.bundle, *config.exports)
+        try:
+            export_bundle(run.bundle, *config.exports)
+        except NotExportable as error:
+            notes.append(f"bundle: {error.what}; another runtime is used")
     added, seen, missing = _appearance(run, config)
     notes += [f"bundle: {text}" for text in missing]
+    told = {"notes": [note.removeprefix("bundle: ") for note in notes]}
+    parts["provenance"] = read_bundle_card(run.bundle).provenance | told
     amend_bundle(run.bundle, *added, **parts, **seen)
+    write_model_card(run.bundle)
     return notes
-
-
-def _doubt(run: Finishing, config: BundleConfig) -> dict[str, Any]:
-    """Fit what is made of probabilities: calibration, sets, decisions."""
-    predictions, seed = run.predictions, run.recipe.seed
-    scored = {"resamples": run.recipe.evaluation.resamples, "seed": seed}
-    candidates = None if config.calibration == "auto" else [config.calibration]
-    choice = choose_calibrator(predictions, candidates=candidates, seed=seed)
-    calibrate = calibration_fit(choice.calibrator.name)
-    once = each_image_once(predictions)
-    calibrated = choice.calibrator.apply(once.probabilities)
-
-    conformal = fit_conformal(
-        calibrated,
-        once.labels,
-        level=config.level,
-        method=config.sets,
-        class_conditional=config.class_conditional,
-    )
-    sets = conformal_fit(config.level, config.sets, class_conditional=config.class_conditional)
-    held = crossfit_rows(predictions, chain(calibrate, sets), seed=seed)
-    covered = coverage(held, predictions.labels, predictions.units, predictions.classes, **scored)
-    found: dict[str, Any] = {
-        "calibration": choice.to_json(predictions, **scored) | {"note": _NOTE},
-        "conformal": conformal.to_json() | {"results": covered, "note": _NOTE},
-    }
-    if config.abnormal:
-        wanted = Rates(config.sensitivity, config.specificity)
-        whole = replace(once, probabilities=calibrated)
-        point = fit_operating_point(whole, config.abnormal, wanted)
-        fit = chain(calibrate, operating_fit(config.abnormal, wanted))
-        answers = crossfit_rows(predictions, fit, seed=seed)
-        results = operating_results(answers, predictions, config.abnormal, **scored)
-        found["decision"] = point.to_json() | {"results": results, "note": _NOTE}
-    return found
 
 
 def _appearance(

@@ -12,10 +12,13 @@ from typing import Any
 
 import tomli_w
 
+from cytolens.bundle.config import BundleConfig
 from cytolens.core.config import from_dict, load_toml, to_dict
 from cytolens.core.errors import InputError
 from cytolens.core.files import write_json, write_text, writing
 from cytolens.evaluation import FUSIONS, Predictions, fuse
+from cytolens.experiments.doubt import FILE as DOUBT
+from cytolens.experiments.doubt import find_doubt
 from cytolens.experiments.environment import Clock, describe
 from cytolens.experiments.finished import Finished, read_finished
 from cytolens.experiments.folder import workplace
@@ -31,9 +34,10 @@ _HEADER = "# Not a recipe that can be run: what this ensemble was made of.\n"
 def fuse_runs(folders: Sequence[Path], method: str, out: Path, *, overwrite: bool = False) -> Path:
     """Make one run of the predictions of several, and return its folder.
 
-    The members must have tested the same images in the same repeats. Nothing is fitted, so what a
-    member's models did not know, the ensemble does not know. What leaks in one member leaks in
-    the ensemble. Images, split, audit, costs and seed of the bootstrap are the first member's.
+    The members must have tested the same images in the same repeats. Nothing is fitted to decide,
+    so what a member's models did not know, the ensemble does not know. What leaks in one member
+    leaks in the ensemble. Images, split, audit, costs, abnormal classes and seed of the bootstrap
+    are the first member's.
 
     Args:
         folders: two or more finished runs.
@@ -56,10 +60,14 @@ def fuse_runs(folders: Sequence[Path], method: str, out: Path, *, overwrite: boo
         place.claim({"members": [str(run.folder) for run in runs], "method": method})
         with clock.stage("evaluate"):
             metrics = _scores(runs, predictions, rows)
+        with clock.stage("doubt"):
+            doubt = _doubt(runs[0], predictions)
         path = place.path
         with writing(path, "the run"):
             _copy_data(runs[0].folder, rows, path)
             write_json(path / "metrics.json", metrics)
+            if doubt is not None:
+                write_json(path / DOUBT, doubt)
             write_predictions(path / "predictions.parquet", predictions)
             write_text(path / "recipe.toml", _HEADER + tomli_w.dumps(_content(runs, method)))
             write_json(path / "environment.json", describe(clock, "none", "none", _notes(runs)))
@@ -100,6 +108,18 @@ def _scores(
         cost=_cost(first),
         resamples=int(first.metrics["interval"]["resamples"]),
         seed=int(_recipe(first).get("seed", 0)),
+    )
+
+
+def _doubt(first: Finished, predictions: Predictions) -> dict[str, Any] | None:
+    """Return `doubt.json` of the ensemble, by what the first member's recipe says of bundles."""
+    recipe = _recipe(first)
+    table = recipe.get("bundle", {})
+    return find_doubt(
+        predictions,
+        from_dict(BundleConfig, table, f"[bundle] of {first.folder / 'recipe.toml'}"),
+        resamples=int(first.metrics["interval"]["resamples"]),
+        seed=int(recipe.get("seed", 0)),
     )
 
 

@@ -18,6 +18,8 @@ from cytolens.data.facts import Facts, scan_or_fail
 from cytolens.data.manifest import Manifest
 from cytolens.evaluation import Predictions, pool
 from cytolens.experiments.bundling import Finishing, finish_bundle
+from cytolens.experiments.doubt import FILE as DOUBT
+from cytolens.experiments.doubt import find_doubt, refuse_unknown
 from cytolens.experiments.environment import Clock, describe
 from cytolens.experiments.folder import Workplace, workplace
 from cytolens.experiments.identity import Identity, of_run
@@ -103,6 +105,7 @@ def _look(recipe: Recipe, manifest: Manifest, progress: Progress) -> _Subject:
     """Refuse what is wrong with recipe, labels or images before anything is written."""
     manifest = relabel(manifest, recipe)
     cost_matrix(recipe.cost, manifest.classes)
+    refuse_unknown(recipe.bundle, manifest.classes)
     learner = create_learner(recipe, manifest.classes)
     with progress.task("looking at the images", len(manifest)) as step:
         facts = scan_or_fail(manifest, step=step)
@@ -210,9 +213,14 @@ class _Experiment:
                 resamples=recipe.evaluation.resamples,
                 seed=recipe.seed,
             )
-        notes = self._finish_bundle(predictions, metrics)
+        with clock.stage("doubt"):
+            resamples = recipe.evaluation.resamples
+            doubt = find_doubt(predictions, recipe.bundle, resamples=resamples, seed=recipe.seed)
+        notes = self._finish_bundle(predictions, metrics, doubt)
         with writing(path, "the run"):
             write_json(path / "metrics.json", metrics)
+            if doubt is not None:
+                write_json(path / DOUBT, doubt)
             write_text(path / "recipe.toml", to_toml(recipe))
             data.manifest.write(path / "manifest.csv", with_ids=True)
             write_json(path / "audit.json", data.audit)
@@ -224,7 +232,9 @@ class _Experiment:
             self._describe(notes)
         return place.finish()
 
-    def _finish_bundle(self, predictions: Predictions, metrics: dict[str, Any]) -> list[str]:
+    def _finish_bundle(
+        self, predictions: Predictions, metrics: dict[str, Any], doubt: dict[str, Any] | None
+    ) -> list[str]:
         """Add to the bundle what can be known only now; return notes."""
         if not self.learner.keeps_bundle:
             return []
@@ -235,7 +245,13 @@ class _Experiment:
         )
         with self.setting.clock.stage("bundle"):
             run = Finishing(
-                bundle, recipe, data.manifest, data.split.folds[0], predictions, data.units.names
+                bundle,
+                recipe,
+                data.manifest,
+                data.split.folds[0],
+                predictions,
+                data.units.names,
+                doubt,
             )
             return finish_bundle(run, metrics)
 

@@ -47,6 +47,7 @@ class RunFolder:
         folds: facts about the learning of each fold.
         embedding: of the first fold of a contrastive run.
         bundle: whether a bundle lies in the folder.
+        doubt: of `doubt.json`: what was fitted on the predictions, and what came of it.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class RunFolder:
     folds: list[dict[str, Any]] = field(default_factory=list)
     embedding: Embedding | None = None
     bundle: bool = False
+    doubt: dict[str, Any] | None = None
 
     @property
     def classes(self) -> list[str]:
@@ -169,6 +171,7 @@ def read_run(path: Path) -> RunFolder:
         folds=_folds(path / "folds.json"),
         embedding=read_embedding(path, classes),
         bundle=(path / "bundle" / "bundle.json").is_file(),
+        doubt=_doubt(path / "doubt.json"),
     )
 
 
@@ -199,6 +202,20 @@ def _folds(path: Path) -> list[dict[str, Any]]:
     if not isinstance(content, list) or not all(isinstance(fold, dict) for fold in content):
         raise InputError(f"{path} is not the facts of the folds.", expected="a list of objects")
     return content
+
+
+def _doubt(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    content = read_json(path, "doubt of a run")
+    wanted = ("calibration", "reliability", "conformal", "risk", "decision", "decision_curve")
+    known = content if isinstance(content, dict) else {}
+    if missing := [key for key in wanted if key not in known]:
+        raise InputError(
+            f"{path} is not what a run says of its doubt.",
+            rows=[f"missing: {key}" for key in missing],
+        )
+    return known
 
 
 def _manifest(path: Path) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cytolens.core.files import write_text
+from cytolens.report.doubt_figures import doubt_figures
 from cytolens.report.explanation_figures import explanation_figures
 from cytolens.report.page import render
 from cytolens.report.run_figures import run_figures
@@ -30,7 +31,8 @@ def write_run_report(run: Path, *, reuse: bool = False) -> Path:
     folder = read_run(run)
     view = run_view(folder)
     with making_thumbnails(picture.file for picture in view.pictures()) as thumbs:
-        view = replace(view, figures=run_figures(folder, reuse=reuse) | explanation_figures(folder))
+        figures = run_figures(folder, reuse=reuse) | doubt_figures(folder, reuse=reuse)
+        view = replace(view, figures=figures | explanation_figures(folder))
         page = render(
             "run.html.j2",
             thumbs(),

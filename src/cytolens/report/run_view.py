@@ -12,6 +12,7 @@ from cytolens.report.views import (
     calibration,
     costs,
     data,
+    doubt,
     explanations,
     headline,
     learning,
@@ -41,6 +42,7 @@ class RunView:
     split: split.Split | None
     results: results.Results
     calibration: list[str]
+    doubt: doubt.Doubt | None
     subgroups: list[subgroups.Subgroup]
     costs: costs.Costs | None
     explanations: explanations.View | None
@@ -68,6 +70,7 @@ class RunView:
             ("split", "Split", self.split),
             ("results", "Results", True),
             ("calibration", "Calibration", "reliability" in self.figures),
+            ("doubt", "How far to believe it", self.doubt),
             ("subgroups", "Subgroups", self.subgroups),
             ("costs", "Costs", self.costs),
             ("mistakes", "Surest mistakes", self.results.mistakes),
@@ -96,6 +99,7 @@ def run_view(run: RunFolder) -> RunView:
         split=split.split(run),
         results=results.results(run),
         calibration=calibration.calibration(run),
+        doubt=doubt.doubt(run),
         subgroups=subgroups.subgroups(run),
         costs=costs.costs(run),
         explanations=explanations.explanations(run),
