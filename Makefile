@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint docs bench bench-explanations lock clean
+.PHONY: setup demo test lint docs bench bench-explanations bench-bundle lock clean
 
 setup: $(READY)
 
@@ -36,6 +36,9 @@ bench: $(READY)
 
 bench-explanations: $(READY)
 	$(BIN)/python benchmarks/explanations.py
+
+bench-bundle: $(READY)
+	$(BIN)/python benchmarks/bundle.py
 
 lock:
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --universal \
