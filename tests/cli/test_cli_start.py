@@ -14,7 +14,7 @@ from cytolens.cli.main import app
 VERBS = (
     *(("demo",), ("split",), ("run",), ("recipes",), ("predict",), ("doctor",)),
     *(("data", verb) for verb in ("list", "import", "phantom", "audit")),
-    *(("plan",), ("explain",), ("card",)),
+    *(("plan",), ("explain",), ("card",), ("export",)),
     *(("compare",), ("fuse",), ("reproduce",), ("ledger",)),
     *(("store", verb) for verb in ("info", "clear")),
 )

@@ -123,9 +123,14 @@ def test_the_environment_says_what_it_ran_on(tiny_run: Path) -> None:
         *("cytolens", "python", "platform", "cores", "torch", "device", "engine"),
         *("packages", "command", "seconds", "notes"),
     }
-    assert environment["notes"] == ["random weights (seed 0): nothing is transferred"]
+    assert environment["notes"] == [
+        "random weights (seed 0): nothing is transferred",
+        "bundle: Nothing was fitted: there are 36 images, fewer than 50.",
+        *environment["notes"][2:],
+    ]
+    assert all(note.startswith("bundle: ") for note in environment["notes"][1:])
     stages = {"read and check", "extract features", "train", "predict", "evaluate", "report"}
-    assert set(environment["seconds"]) == stages
+    assert set(environment["seconds"]) == {*stages, "doubt", "bundle"}
 
 
 def test_the_runs_manifest_can_be_read_again(tiny_run: Path, phantoms: Path) -> None:

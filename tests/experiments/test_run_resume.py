@@ -30,6 +30,7 @@ SETTINGS = (
     "augment.rotation=20.0",
     "training.views=2",
     "training.epochs=3",
+    "bundle.exports=[]",
 )
 EQUAL = ("metrics.json", "predictions.parquet", "split.json", "bundle/model.safetensors")
 

@@ -51,7 +51,7 @@ def test_two_share_the_folds_and_the_numbers_stay(
         by[task.fold.fold] = name
         if name == "maker":
             begun.set()
-            assert helped.wait(60), "the helper takes a fold while the maker is at the first"
+            assert helped.wait(300), "the helper takes a fold while the maker is at the first"
         else:
             helped.set()
         return LEARN(self, task, setting)
@@ -60,9 +60,9 @@ def test_two_share_the_folds_and_the_numbers_stay(
     out = tmp_path / "shared"
     maker = threading.Thread(target=run_recipe, args=(recipe, manifest, out), name="maker")
     maker.start()
-    assert begun.wait(60)
+    assert begun.wait(300)
     help_run(recipe, manifest, out)
-    maker.join(60)
+    maker.join(300)
     assert by[0] == "maker" and by[FOLDS - 1] != "maker" and len(by) == FOLDS
     first, second = (
         read_predictions(run / "predictions.parquet", manifest.classes) for run in (alone, out)
@@ -84,17 +84,17 @@ def test_what_a_helper_could_not_finish_the_maker_learns(
             raise InputError("The helper has no memory left.")
         if task.fold.fold == 0:
             begun.set()
-            assert failed.wait(60)
+            assert failed.wait(300)
         return LEARN(self, task, setting)
 
     monkeypatch.setattr(NetworkLearner, "learn", learn)
     out = tmp_path / "run"
     maker = threading.Thread(target=run_recipe, args=(recipe, manifest, out), name="maker")
     maker.start()
-    assert begun.wait(60)
+    assert begun.wait(300)
     help_run(recipe, manifest, out)
     failed.set()
-    maker.join(60)
+    maker.join(300)
     assert read_json(out / "metrics.json", "metrics")["n"] == len(manifest)
 
 
