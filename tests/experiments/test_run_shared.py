@@ -20,6 +20,7 @@ from cytolens.experiments.run import help_run, run_recipe
 
 FOLDS = 4
 LEARN = NetworkLearner.learn
+TRACING = threading.Lock()  # torch.fx knows one thread; real helpers are processes
 
 
 @pytest.fixture
@@ -54,7 +55,8 @@ def test_two_share_the_folds_and_the_numbers_stay(
             assert helped.wait(300), "the helper takes a fold while the maker is at the first"
         else:
             helped.set()
-        return LEARN(self, task, setting)
+        with TRACING:
+            return LEARN(self, task, setting)
 
     monkeypatch.setattr(NetworkLearner, "learn", learn)
     out = tmp_path / "shared"
@@ -85,7 +87,8 @@ def test_what_a_helper_could_not_finish_the_maker_learns(
         if task.fold.fold == 0:
             begun.set()
             assert failed.wait(300)
-        return LEARN(self, task, setting)
+        with TRACING:
+            return LEARN(self, task, setting)
 
     monkeypatch.setattr(NetworkLearner, "learn", learn)
     out = tmp_path / "run"
