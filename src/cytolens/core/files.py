@@ -119,9 +119,7 @@ def cache_dir() -> Path:
 
 
 @contextlib.contextmanager
-def lock(
-    path: Path, busy: str, *, wait: bool = False, make_folder: bool = True
-) -> Iterator[None]:
+def lock(path: Path, busy: str, *, wait: bool = False, make_folder: bool = True) -> Iterator[None]:
     """Hold an exclusive lock on `path`; the kernel releases it however the process ends.
 
     Args:
