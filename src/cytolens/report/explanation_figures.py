@@ -162,7 +162,7 @@ def _lines(case: Case) -> list[str]:
         lines.insert(0, f"True: {case.label}")
     if case.target != case.predicted:
         lines.append(f"Explained: {case.target}")
-    return [short(line, 29) for line in lines]
+    return [short(line, 26) for line in lines]
 
 
 def _lighter(svg: str) -> str:
