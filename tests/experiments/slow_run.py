@@ -7,6 +7,7 @@ checkpoint is then written, or before the "report".
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from cytolens.training import checkpoint, loop
 HOLD = os.environ["HOLD"]
 LONGEST = 120  # seconds; then nobody is there any more
 checkpoint.SAVE_SECONDS = -1.0
+# What a shell starts in the background ignores interrupts, and so do the tests and their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _epoch = loop.Trainer.epoch
 _report = running.write_run_report
 
