@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, Protocol
 
@@ -109,17 +110,33 @@ class OpenVINOEngine:
     def run(self, batches: Batches) -> Iterator[NDArray[np.float32]]:
         # No Python callbacks: a thread that still leaves one waits for the interpreter while the
         # interpreter, letting go of the network, waits for the thread.
-        requests = [self._compiled.create_infer_request() for _ in range(self._width)]
+        free = [self._compiled.create_infer_request() for _ in range(self._width)]
+        busy: deque[tuple[Any, list[NDArray[np.float32]]]] = deque()
+        waiting: deque[tuple[int, list[NDArray[np.float32]]]] = deque()  # chunks, their results
+
+        def finish() -> None:
+            request, results = busy.popleft()
+            results.append(_result(request))
+            free.append(request)
+
+        # The next batch is made while requests of this one are still at work: what goes into a
+        # request is copied when it starts, so that its maker may use the array again.
         for batch in batches:
-            chunks = [batch[i : i + self.chunk] for i in range(0, len(batch), self.chunk)]
             results: list[NDArray[np.float32]] = []
-            for number, chunk in enumerate(chunks):
-                if number >= self._width:
-                    results.append(_result(requests[number % self._width]))
-                requests[number % self._width].start_async({0: chunk})
-            for number in range(len(results), len(chunks)):
-                results.append(_result(requests[number % self._width]))
-            yield np.concatenate(results)
+            chunks = [batch[i : i + self.chunk] for i in range(0, len(batch), self.chunk)]
+            waiting.append((len(chunks), results))
+            for chunk in chunks:
+                if not free:
+                    finish()
+                request = free.pop()
+                request.start_async({0: chunk})
+                busy.append((request, results))
+            while waiting and len(waiting[0][1]) == waiting[0][0]:
+                yield np.concatenate(waiting.popleft()[1])
+        while waiting:
+            while len(waiting[0][1]) < waiting[0][0]:
+                finish()
+            yield np.concatenate(waiting.popleft()[1])
 
 
 def _result(request: Any) -> NDArray[np.float32]:
