@@ -9,7 +9,7 @@ all checks together, if there were at least about a hundred to learn from.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import cv2
@@ -197,7 +197,15 @@ def fit_checks(images: Iterable[Image]) -> Checks:
     Raises:
         InputError: fewer than 20 images.
     """
-    found = [measure(image) for image in images]
+    return checks_of([measure(image) for image in images])
+
+
+def checks_of(found: Sequence[Measures]) -> Checks:
+    """Learn what is usual from what was measured of training images.
+
+    Raises:
+        InputError: fewer than 20 images.
+    """
     if len(found) < LEAST_IMAGES:
         raise InputError(
             f"{len(found)} training images are too few to say what a usual image looks like.",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cytolens.bundle.assessment import left_open
 from cytolens.bundle.card import find_bundle
-from cytolens.bundle.predict import Bundle, load_bundle
+from cytolens.bundle.predict import Bundle, load_bundle, predict_one
 from cytolens.bundle.prediction import Decision, Prediction, Strangeness, unusable
 from cytolens.bundle.runtime import Precision
 from cytolens.core.errors import InputError
@@ -62,12 +62,7 @@ class Ensemble:
         Raises:
             InputError: the image cannot be used.
         """
-        if isinstance(image, np.ndarray):
-            return self.predict_arrays([image])[0]
-        try:
-            return self.predict_arrays([read_image(Path(image))], [str(image)])[0]
-        except ImageProblem as problem:
-            raise InputError(f"{image} {problem.reason}.") from problem
+        return predict_one(self.predict_arrays, image)
 
     def predict_arrays(
         self, images: Sequence[Image], names: Sequence[str] | None = None

@@ -103,12 +103,7 @@ class Bundle:
         Raises:
             InputError: the image cannot be used.
         """
-        if isinstance(image, np.ndarray):
-            return self.predict_arrays([image])[0]
-        try:
-            return self.predict_arrays([read_image(Path(image))], [str(image)])[0]
-        except ImageProblem as problem:
-            raise InputError(f"{image} {problem.reason}.") from problem
+        return predict_one(self.predict_arrays, image)
 
     def predict_arrays(
         self, images: Sequence[Image], names: Sequence[str] | None = None
@@ -229,6 +224,18 @@ class Bundle:
     def _at_once(self, batches: Iterable[NDArray[np.uint8]]) -> list[Outputs]:
         with self._one_stream:
             return list(self.runtime.stream(batches))
+
+
+def predict_one(
+    predict_arrays: Callable[..., list[Prediction]], image: Path | str | Image
+) -> Prediction:
+    """Predict a path or an array by what predicts arrays; see `Bundle.predict`."""
+    if isinstance(image, np.ndarray):
+        return predict_arrays([image])[0]
+    try:
+        return predict_arrays([read_image(Path(image))], [str(image)])[0]
+    except ImageProblem as problem:
+        raise InputError(f"{image} {problem.reason}.") from problem
 
 
 def load_bundle(folder: Path | str, runtime: str = "auto", precision: Precision = "f32") -> Bundle:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cytolens.bundle.card import REFERENCE, read_bundle_card
-from cytolens.bundle.checks import fit_checks
+from cytolens.bundle.checks import Measures, checks_of, measure
 from cytolens.bundle.config import BundleConfig
 from cytolens.bundle.model_card import write_model_card
 from cytolens.bundle.ood import fit_ood
@@ -23,6 +23,7 @@ from cytolens.data.reading import read_image
 from cytolens.evaluation import Predictions
 from cytolens.evaluation.crossfit import too_few
 from cytolens.experiments.recipe import Recipe
+from cytolens.pixels.image import Image
 from cytolens.splits.split import Fold
 
 TRAINING = 500  # images that tell what training images look like
@@ -97,13 +98,21 @@ def _appearance(
     added: list[str] = []
     parts: dict[str, Any] = {}
     notes: list[str] = []
+    measured: list[Measures] = []
+
+    def images() -> Iterator[Image]:
+        """Read each image once, for its looks and for its features."""
+        for place, name in enumerate(train + held_out):
+            image = read_image(paths[name])
+            if place < len(train):
+                measured.append(measure(image))
+            yield image
+
+    features = load_bundle(run.bundle).features(images())
     try:
-        parts["checks"] = to_dict(fit_checks(read_image(paths[name]) for name in train))
+        parts["checks"] = to_dict(checks_of(measured))
     except InputError as error:
         notes.append(error.what)
-    features = load_bundle(run.bundle).features(
-        read_image(paths[name]) for name in train + held_out
-    )
     groups = [run.units[run.manifest.index[name]] for name in train]
     try:
         ood = fit_ood(
