@@ -1,0 +1,1 @@
+"""The expert system: from specimen to signed report, for administrator, doctor and director."""

@@ -1,0 +1,58 @@
+"""Where an installation of the clinic lies and how it is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `cytolens serve` is told.
+
+    Attributes:
+        data: folder of everything that is kept: database, blobs, bundles, secret.
+        database_url: of SQLAlchemy; "": SQLite in `data`.
+        blobs: a folder, or `s3://bucket/prefix`; "": a folder in `data`.
+        public_url: as browsers reach it; https makes cookies secure and demands it (HSTS).
+        workers: processes that make findings.
+        idle_minutes, session_hours: a session ends after so long without use, and at all.
+        file_bytes, request_bytes: of one image or archive member, and of one upload.
+        login_tries, lock_minutes: failed passwords until an account is locked, and how long.
+        demo: demonstration accounts and patients; on the loopback address alone.
+    """
+
+    data: Path
+    database_url: str = ""
+    blobs: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    public_url: str = ""
+    workers: int = 1
+    idle_minutes: int = 30
+    session_hours: int = 12
+    file_bytes: int = 256 * MIB
+    request_bytes: int = 2048 * MIB
+    login_tries: int = 5
+    lock_minutes: int = 15
+    demo: bool = False
+
+    @property
+    def url(self) -> str:
+        """How browsers reach it, without a final slash."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def https(self) -> bool:
+        return self.url.startswith("https://")
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data / 'clinic.sqlite'}"
+
+    @property
+    def bundles(self) -> Path:
+        """Folder of uploaded bundles, one a bundle id."""
+        return self.data / "bundles"

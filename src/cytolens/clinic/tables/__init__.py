@@ -1,0 +1,30 @@
+"""The clinic's tables."""
+
+from cytolens.clinic.tables.base import Moment, Table
+from cytolens.clinic.tables.cases import Case, Patient, QualityDraw, Reading, Report
+from cytolens.clinic.tables.inference import Finding, Image, Job, Model, Overlay
+from cytolens.clinic.tables.people import Invitation, SignIn, Site, Token, User, user_site
+from cytolens.clinic.tables.records import Choice, Entry
+
+__all__ = [
+    "Case",
+    "Choice",
+    "Entry",
+    "Finding",
+    "Image",
+    "Invitation",
+    "Job",
+    "Model",
+    "Moment",
+    "Overlay",
+    "Patient",
+    "QualityDraw",
+    "Reading",
+    "Report",
+    "SignIn",
+    "Site",
+    "Table",
+    "Token",
+    "User",
+    "user_site",
+]
