@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from importlib.resources import files
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -10,7 +11,6 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from cytolens import __version__
 from cytolens.clinic.errors import NotFound, NotSignedIn, Refused, TooMany
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.web.guard import Public
@@ -23,7 +23,7 @@ def create_app(installation: Installation) -> FastAPI:
     """Return the application of an installation."""
     app = FastAPI(
         title="cytolens clinic",
-        version=__version__,
+        version=version("cytolens"),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from babel.dates import format_date, format_datetime
@@ -12,7 +13,6 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from cytolens import __version__
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.rights import Action
 from cytolens.clinic.web.words import translator
@@ -34,7 +34,7 @@ def environment(language: str) -> Environment:
     words = translator(language)
     made.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]
     made.globals["Action"] = Action
-    made.globals["version"] = __version__
+    made.globals["version"] = version("cytolens")
 
     def moment(value: datetime | None) -> str:
         return "" if value is None else format_datetime(value, "short", locale=language)
