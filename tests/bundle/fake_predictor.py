@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,15 @@ class FakePredictor:
             self._one(image, name)
             for image, name in zip(images, names or [""] * len(images), strict=True)
         ]
+
+    def look(self, image: Any) -> Any:
+        return image
+
+    def predict_looks(
+        self, batches: Iterable[Sequence[tuple[str, Any]]]
+    ) -> Iterator[Sequence[Prediction]]:
+        for batch in batches:
+            yield self.predict_arrays([image for _, image in batch], [name for name, _ in batch])
 
     def _one(self, image: Any, name: str) -> Prediction:
         assert image.dtype == np.uint8 and image.shape[2] == 3

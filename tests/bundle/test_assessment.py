@@ -56,8 +56,9 @@ def one(
     features: Any = FEATURES[:1],
     **parts: Any,
 ) -> Prediction:
-    found = Assessment(folder, card(**parts)).predictions(
-        ["x.png"], [image], np.array([probabilities]), features
+    assessment = Assessment(folder, card(**parts))
+    found = assessment.predictions(
+        ["x.png"], [assessment.checked(image)], np.array([probabilities]), features
     )
     assert len(found) == 1
     return found[0]
@@ -166,9 +167,9 @@ def test_rows_are_not_mixed_up() -> None:
     parts: Any = {"checks": to_dict(fit_checks(IMAGES)), "conformal": SETS}
     table = np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9]])
     blank = np.full((48, 48, 3), 250, np.uint8)
-    found = Assessment(Path("nowhere"), card(**parts)).predictions(
-        ["a", "b", "c"], [IMAGES[0], blank, IMAGES[3]], table, FEATURES[:3]
-    )
+    assessment = Assessment(Path("nowhere"), card(**parts))
+    seen = [assessment.checked(image) for image in (IMAGES[0], blank, IMAGES[3])]
+    found = assessment.predictions(["a", "b", "c"], seen, table, FEATURES[:3])
     assert [p.image for p in found] == ["a", "b", "c"]
     assert [p.label for p in found] == list(CLASSES)
     assert [p.decision for p in found] == [None, "refer", None]

@@ -13,8 +13,10 @@ from random_bundle import noise_images, teach, write_random_bundle
 
 from cytolens.bundle import Prediction, load_bundle, load_ensemble
 from cytolens.bundle.ensemble import Ensemble
+from cytolens.bundle.inputs import Item
 from cytolens.bundle.prediction import Strangeness
 from cytolens.bundle.save import amend_bundle
+from cytolens.bundle.stream import predict_opened
 from cytolens.core.errors import InputError
 
 IMAGES = noise_images(60)
@@ -72,6 +74,34 @@ def test_one_interface(members: list[Path], tmp_path: Path) -> None:
     assert ensemble.predict(IMAGES[0]).probabilities == found[1].probabilities
     with pytest.raises(InputError, match="bad.png is empty"):
         ensemble.predict(bad)
+
+
+def test_many_images_as_one_by_one(members: list[Path]) -> None:
+    """Read once, looked at by each member, in order, whatever the batch."""
+    ensemble, one = load_ensemble(members), load_bundle(members[0])
+    opened = []
+
+    def item(number: int) -> Item:
+        def read() -> Any:
+            opened.append(number)
+            return IMAGES[number % 60]
+
+        return Item(str(number), read)
+
+    found = list(predict_opened(ensemble, map(item, range(75)), jobs=1))
+    assert opened == list(range(75))
+    assert [(i.name, p.image) for i, p in found] == [(str(n), str(n)) for n in range(75)]
+    expected = ensemble.predict_arrays(list(IMAGES))
+    for number, (_, said) in enumerate(found):
+        other = expected[number % 60]
+        assert (said.label, said.decision) == (other.label, other.decision)
+        np.testing.assert_allclose(
+            list(said.probabilities.values()), list(other.probabilities.values()), atol=1e-5
+        )
+    assert any(
+        abs(said.probabilities["a"] - alone.probabilities["a"]) > 0.01
+        for (_, said), alone in zip(found, one.predict_arrays(list(IMAGES)), strict=False)
+    )
 
 
 class Fixed:

@@ -98,9 +98,7 @@ def test_what_does_not_exist_is_a_problem_of_its_own(folder: Path) -> None:
 def test_no_images_at_all(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         names(tmp_path)
-    assert str(caught.value) == (
-        "There are no images to predict.\nExpected: image files or folders"
-    )
+    assert str(caught.value) == ("There are no images.\nExpected: image files or folders")
 
 
 def test_a_manifest_gives_its_ids(folder: Path) -> None:
@@ -113,6 +111,17 @@ def test_a_manifest_gives_its_ids(folder: Path) -> None:
     (folder / "deep" / "a.png").write_bytes(png())
     other.write_text("image,label\na.png,y\ndeeper/c.PNG,x\n")
     assert names(manifest, other)[2:] == [f"{folder}/deep/a.png", "deeper/c.PNG"], "another a.png"
+    manifest.write_text("image,note\ndeep/deeper/c.PNG,\na.png,y\n")
+    assert names(manifest) == ["deep/deeper/c.PNG", "a.png"], "labels are not needed"
+    manifest.write_text("image,label,group\ndeep/deeper/c.PNG,,1\na.png,NaN,\n")
+    assert names(manifest) == ["deep/deeper/c.PNG", "a.png"]
+    manifest.write_text("picture\na.png\n")
+    with pytest.raises(InputError, match="lacks the column image") as caught:
+        names(manifest)
+    assert "Expected: image; optional: label, group," in str(caught.value)
+    manifest.write_text("image,label\na.png,x\n,y\n")
+    with pytest.raises(InputError, match=r"1 rows of list.csv have no image \(empty or NaN\)"):
+        names(manifest)
     manifest.write_text("image,label\nnone.png,x\n")
     with pytest.raises(InputError, match=r"1 of 1 images of list\.csv do not exist"):
         names(manifest)

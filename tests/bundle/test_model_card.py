@@ -34,6 +34,13 @@ from cytolens.pixels.config import PixelsConfig
 
 CLASSES = ("NILM", "LSIL", "HSIL")
 CONFUSION = [[40, 7, 1], [9, 30, 2], [0, 3, 8]]
+SETTINGS = {
+    "training": {"regime": "cost_sensitive", "loss": "cross_entropy", "optimizer": "adam",
+                 "lr": 0.001, "schedule": "cosine", "epochs": 40, "batch": 16, "views": "epochs"},
+    "augment": {"rotation": 15.0, "horizontal_flip": True, "zoom": 0.0, "fill": "reflect"},
+    "split": {"kind": "kfold", "folds": 5, "test_values": ["20x", "40x"]},
+    "data": {"label_map": {"normal": "NILM"}, "one_label_a_group": False},
+}  # fmt: skip
 EVIL = "<script>alert(1)</script>|**b**\n# [x](http://x) `c`"
 
 
@@ -152,6 +159,15 @@ def make(tmp_path: Path) -> Make:
                 "validated_on": 0,
                 "tested_on": 20,
                 "weights": {"identity": "abc", "file": "tiny.safetensors", "note": ""},
+                "seed": 7,
+                "settings": SETTINGS,
+                "class_weights": dict.fromkeys(classes, 1.25),
+                "parts": {
+                    part: {"images": n, "copies": n // 10, "units": n // 5}
+                    | {"classes": dict.fromkeys(classes, n // 3)}
+                    for part, n in (("train", 110), ("validation", 0), ("test", 20))
+                },
+                "libraries": {"python": "3.11.9", "torch": "2.15.0", "openvino": None},
                 "cytolens": "0.1.0",
                 "notes": [],
             },
@@ -261,6 +277,49 @@ def test_scores_of_a_single_holdout_are_those_of_this_model(make: Make) -> None:
     card = model_card(folder)
     assert "those of this model on the test images" in _texts(card.section("protocol"))
     assert "Scores of\nthis model\n" in _texts(card.section("provenance"))
+
+
+def test_the_training_is_told_from_the_recipe(make: Make) -> None:
+    card = model_card(make())
+    text = _texts(card.section("training"))
+    for line in (
+        "Regime\ncost_sensitive\n", "Epochs, at most\n40\n", "Images a step\n16\n",
+        "Learning rate of the head\n0.001, cosine over the epochs\n",
+        "Augmentation\nrotation 15.0 and horizontal_flip\n", "Seed of all that is drawn\n7\n",
+        "NILM 1.25, LSIL 1.25 and HSIL 1.25", "split\ntest_values\n20x and 40x\n",
+        "data\nlabel_map\nnormal = NILM\n", "data\none_label_a_group\nfalse",
+    ):  # fmt: skip
+        assert line in text, line
+    parts = card.section("data").blocks[2]
+    assert isinstance(parts, Table) and parts.head == ("Class", "Training", "Validation", "Test")
+    assert parts.rows[0] == ("NILM", "36", "0", "6")
+    assert parts.rows[3:] == (
+        ("All", "110", "0", "20"),
+        ("Augmented copies among them", "11", "0", "2"),
+        ("Independent units", "22", "0", "4"),
+    )
+    origin = _texts(card.section("provenance"))
+    assert "torch\n2.15.0" in origin and "openvino\nnot installed" in origin
+
+
+def test_augmentation_that_is_not_used_is_none(make: Make) -> None:
+    folder = _edit(make(), lambda c: c["provenance"]["settings"]["training"].update(views=0))
+    assert "Augmentation\nnone\n" in _texts(model_card(folder).section("training"))
+    folder = _edit(make(), lambda c: c["provenance"].update(class_weights=None))
+    assert "none: all images count alike" in _texts(model_card(folder).section("training"))
+
+
+def test_a_bundle_of_before_says_what_it_lacks(make: Make) -> None:
+    def older(content: dict[str, Any]) -> None:
+        for name in ("settings", "parts", "libraries", "seed", "class_weights"):
+            del content["provenance"][name]
+
+    card = model_card(_edit(make(), older))
+    assert "Missing: the bundle does not hold how it was" in _texts(card.section("training"))
+    assert "How many images each part of the split has is not" in _texts(card.section("data"))
+    assert "(environment.json), not in the bundle" in _texts(card.section("provenance"))
+    text = _texts(card.section("checklists"))
+    assert "The bundle lacks provenance.libraries. To be filled by the authors." in text
 
 
 def test_the_most_confused_pairs_are_counted(make: Make) -> None:

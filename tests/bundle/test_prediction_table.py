@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,9 @@ import pyarrow.parquet
 import pytest
 from fake_predictor import FakePredictor
 
-from cytolens.bundle import stream
 from cytolens.bundle.inputs import Item, broken
 from cytolens.bundle.journal import open_journal
-from cytolens.bundle.stream import Row, predict_items, unfinished
+from cytolens.bundle.stream import Row, predict_items, predict_sources, unfinished
 from cytolens.bundle.table import Finished, Layout, csv_text, table_bytes, whole_records
 from cytolens.core.errors import InputError
 
@@ -59,21 +59,74 @@ def test_items_come_in_order_and_a_bad_one_does_not_stop_the_rest() -> None:
     assert list(predict_items(predictor, [])) == []
 
 
-def test_large_images_go_in_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "_BYTES", 3 * 10 * 10 * 5)
-    predictor, held, most = FakePredictor(), [0], [0]
+def test_no_more_images_are_held_than_threads_read() -> None:
+    """What is kept of each is what `look` makes of it."""
+    held, most, lock = [0], [0], Lock()
 
-    def read(image: Any) -> Callable[[], Any]:
-        def count() -> Any:
+    class Image(np.ndarray):  # type: ignore[type-arg]
+        def __del__(self) -> None:
+            with lock:
+                held[0] -= 1
+
+    def read() -> Any:
+        with lock:
             held[0] += 1
-            most[0] = max(most[0], held[0] - sum(predictor.batches))
-            return image
+            most[0] = max(most[0], held[0])
+        return Image((10, 10, 3), np.uint8)
 
-        return count
+    class Small(FakePredictor):
+        def look(self, image: Any) -> Any:  # noqa: ARG002
+            return np.full((2, 2, 3), 7, np.uint8)
 
-    some = [Item(f"{i}", read(np.zeros((10, 10, 3), np.uint8))) for i in range(40)]
-    assert len(list(predict_items(predictor, some))) == 40
-    assert predictor.batches == [5] * 6 + [2, 5, 3] and most[0] <= 12
+    predictor = Small()
+    found = predict_items(predictor, [Item(f"{i}", read) for i in range(100)], jobs=3)
+    assert len(list(found)) == 100 and predictor.batches == [32, 32, 32, 4]
+    assert 1 <= most[0] <= 3 and held[0] == 0
+
+
+def test_reading_is_a_few_batches_ahead_and_stops_with_the_reader() -> None:
+    asked, taken = Counter[str](), 0
+
+    def source(number: int) -> Any:
+        nonlocal taken
+        taken += 1
+
+        def read() -> Any:
+            asked["read"] += 1
+            return np.zeros((10, 10, 3), np.uint8)
+
+        return str(number), read
+
+    found = predict_sources(FakePredictor(), map(source, range(1000)))
+    assert next(found).image == "0"
+    assert 32 <= taken <= 97
+    found.close()  # type: ignore[attr-defined]
+    assert asked["read"] <= taken <= 97
+    nothing = [("x", broken(Path("x"), "is bad").read)] * 70
+    predictor = FakePredictor()
+    assert [p.problem for p in predict_sources(predictor, nothing)] == ["is bad"] * 70
+    assert predictor.batches == []
+
+
+def test_batches_without_a_usable_image_keep_their_place() -> None:
+    some = items(32 * 4 + 5)
+    for i in (*range(32), *range(64, 96), 131):
+        some[i] = broken(Path(f"{i}.png"), "is bad")
+    predictor = FakePredictor()
+    found = list(predict_items(predictor, some))
+    assert [done.row["image"] for done in found] == [f"{i}.png" for i in range(133)]
+    assert predictor.batches == [32, 32, 4]
+    assert [bool(done.row["problem"]) for done in found] == [
+        i < 32 or 64 <= i < 96 or i == 131 for i in range(133)
+    ]
+
+
+def test_another_error_ends_it() -> None:
+    def read() -> Any:
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        list(predict_sources(FakePredictor(), [("a", read)]))
 
 
 def test_what_was_cut_off_is_predicted_in_the_same_batches() -> None:
@@ -116,11 +169,20 @@ def test_a_journal_of_another_bundle_is_refused(tmp_path: Path) -> None:
     table, path = tmp_path / "p.csv", tmp_path / ".p.csv.partial"
     with pytest.raises(KeyboardInterrupt), open_journal(table, MADE_BY):
         raise KeyboardInterrupt
+    assert not path.exists(), "it held nothing"
+    with pytest.raises(KeyboardInterrupt), open_journal(table, MADE_BY) as journal:
+        journal.add(predict_items(FakePredictor(), items(1)))
+        raise KeyboardInterrupt
     with (
         pytest.raises(InputError, match="holds what another bundle, or another version"),
         open_journal(table, MADE_BY | {"bundle": "4567"}),
     ):
         pass
+    path.write_text('{"bundle": "4567"}\n')  # a kill before the first row: nothing is lost
+    with pytest.raises(KeyboardInterrupt), open_journal(table, MADE_BY) as journal:
+        journal.add(predict_items(FakePredictor(), items(1)))
+        assert json.loads(path.read_text().splitlines()[0]) == MADE_BY
+        raise KeyboardInterrupt
     path.write_text("{\n")
     with pytest.raises(InputError, match=r"partial is damaged\."), open_journal(table, MADE_BY):
         pass

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,15 @@ def test_a_stream_gives_what_single_calls_give(exported: Path, engine: str) -> N
     np.testing.assert_allclose(features, np.concatenate([f for _, f in alone]), atol=1e-4)
 
 
+def test_short_answers_from_several_threads(exported: Path) -> None:
+    """One request serves them in turn."""
+    bundle = load_bundle(exported / "softmax", "openvino")
+    expected = bundle.probabilities(list(IMAGES[:16]))
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(lambda image: bundle.probabilities([image])[0], IMAGES[:16]))
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
+
+
 def test_probabilities_are_the_mean_over_test_views(tmp_path: Path) -> None:
     """And the features, which tell what is strange, are those of the image as it is."""
     views = ("hflip", "rot180")
@@ -117,6 +127,9 @@ def test_probabilities_are_the_mean_over_test_views(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, (flipped + turned) / 2, atol=1e-6)
     assert abs(found - plain.probabilities(list(IMAGES[:6]))).max() > 1e-4
     np.testing.assert_array_equal(both.features(IMAGES[:6]), plain.features(IMAGES[:6]))
+    many = both.predict_sources((str(i), lambda i=i: IMAGES[i]) for i in range(70))  # type: ignore[misc]
+    rows = [list(said.probabilities.values()) for said in many]
+    np.testing.assert_allclose(rows, both.probabilities(list(IMAGES)), atol=1e-5)
 
 
 def test_many_images_in_order_with_bad_ones_between(exported: Path) -> None:

@@ -145,7 +145,7 @@ def test_predict(cli: Any, tiny_run: Path, phantoms: Path, tmp_path: Path) -> No
     table = cli("predict", tiny_run, tmp_path)
     assert table.code == 1 and ",,,,,,is not an image of a known format\n" in table.out
     (tmp_path / "none").mkdir()
-    assert "There are no images to predict." in cli("predict", tiny_run, tmp_path / "none").err
+    assert "There are no images." in cli("predict", tiny_run, tmp_path / "none").err
     assert "There is no bundle at" in cli("predict", tmp_path, tmp_path / "good.png").err
 
 

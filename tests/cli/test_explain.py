@@ -60,7 +60,7 @@ def test_images_of_ones_own(cli: Any, tiny_run: Path, phantoms: Path, tmp_path: 
     assert fine.code == 0 and fine.out.endswith(f"explanations       {tmp_path}/fine\n")
     (tmp_path / "none").mkdir()
     nothing = cli("explain", tiny_run, tmp_path / "none", *cam)
-    assert nothing.code == 1 and "There are no images to explain." in nothing.err
+    assert nothing.code == 1 and "There are no images." in nothing.err
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cytolens.bundle import bundle_id, load_bundle
+from cytolens.bundle.card import check_files, read_bundle_card
 from cytolens.cli.main import app
 from cytolens.core.errors import InputError
 from cytolens.data.loading import read_manifest
@@ -50,6 +51,24 @@ def test_float32_is_compared_with_torch(copy: Path, export: Callable[..., Result
     assert load_bundle(copy).runtime_name == "openvino"
 
 
+def test_the_model_card_names_what_was_added(copy: Path, export: Callable[..., Result]) -> None:
+    folder = copy / "bundle"
+    page = folder / "MODEL_CARD.md"
+    assert "model.onnx" not in page.read_text()
+    assert export(copy, "--format", "onnx").exit_code == 0
+    assert read_bundle_card(folder).files["model.onnx"] in page.read_text()
+    found = export(copy, "--precision", "int8", "--json")
+    files = read_bundle_card(folder).files
+    told = page.read_text()
+    for name in ("openvino.xml", "openvino_int8.xml", "openvino_int8.bin"):
+        assert files[name] in told and files[name] in (folder / "model_card.html").read_text()
+    check_files(folder, read_bundle_card(folder))
+    assert json.loads(found.stdout)["bundle"] == bundle_id(folder)
+    before = bundle_id(folder)
+    export(copy, "--precision", "bf16")
+    assert bundle_id(folder) == before, "nothing was added"
+
+
 def test_bf16_is_measured(copy: Path, export: Callable[..., Result]) -> None:
     """The test images of the first fold, in one run with float32; no file is added but that."""
     found = export(copy, "--precision", "bf16", "--json")
@@ -71,7 +90,6 @@ def test_bf16_is_measured(copy: Path, export: Callable[..., Result]) -> None:
 
 
 def test_int8_looks_at_training_images(copy: Path, export: Callable[..., Result]) -> None:
-    pytest.importorskip("nncf", reason="the extra int8 is not installed")
     found = export(copy / "bundle", "--precision", "int8")
     assert found.exit_code == 0, found.output
     fold = json.loads((copy / "split.json").read_text())["folds"][0]

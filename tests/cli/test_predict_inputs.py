@@ -13,7 +13,11 @@ import pyarrow.parquet
 import pytest
 import tifffile
 
-from cytolens.bundle import Bundle, stream
+from cytolens.bundle import Bundle, Ensemble, stream
+from cytolens.bundle import slide as slide_module
+from cytolens.bundle.assessment import Assessment
+from cytolens.bundle.export import export_bundle
+from cytolens.bundle.save import amend_bundle
 from cytolens.data.loading import read_manifest
 from cytolens.data.reading import read_image
 
@@ -26,6 +30,14 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def images(phantoms: Path) -> Path:
     return phantoms / "images"
+
+
+@pytest.fixture
+def second_bundle(tiny_run: Path, tmp_path: Path) -> Path:
+    """The same network, calibrated in another way."""
+    folder = shutil.copytree(tiny_run / "bundle", tmp_path / "second")
+    amend_bundle(folder, calibration={"method": "temperature", "parameters": {"temperature": 0.05}})
+    return folder
 
 
 @pytest.mark.parametrize("format", ["csv", "json"])
@@ -60,16 +72,16 @@ def test_a_kill_changes_nothing(
     """The same command goes on where it was cut off, and ends with the same file, byte for byte."""
     whole, cut = tmp_path / f"whole.{format}", tmp_path / f"cut.{format}"
     assert cli("predict", tiny_run, images, "--out", whole).code == 0
-    calls, usual = [], Bundle.predict_arrays
+    calls, usual = [], Assessment.predictions
 
-    def stop(self: Bundle, some: Any, names: Any = None) -> Any:
-        calls.append(len(some))
+    def stop(self: Assessment, names: Any, *rest: Any) -> Any:
+        calls.append(len(names))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return usual(self, some, names)
+        return usual(self, names, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Bundle, "predict_arrays", stop)
+        patch.setattr(Assessment, "predictions", stop)
         assert cli("predict", tiny_run, images, "--out", cut).code == 130
     partial = tmp_path / f".cut.{format}.partial"
     assert not cut.exists() and len(partial.read_bytes().splitlines()) == 17
@@ -173,6 +185,61 @@ def test_slides_and_images_together(
     assert other.code == 1 and "was made with another settings" in other.err
 
 
+def test_a_kill_within_a_slide_changes_nothing(
+    cli: Any, tiny_run: Path, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole slides are skipped; one that was cut off goes on behind its last whole batch."""
+    monkeypatch.setattr(slide_module, "_BATCH", 3)
+    first, second = (field(tmp_path / f"{name}.tif", phantoms) for name in "ab")
+    words = (first, second, "--um-per-px", "0.5", "--whole")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert cli("predict", tiny_run, *words, "--out", whole).code == 0
+    calls, usual = [], Bundle.predict_arrays
+
+    def stop(self: Bundle, some: Any, names: Any = None) -> Any:
+        calls.append(len(some))
+        if len(calls) == 9:  # 6 batches of the first slide, and 2 of the second
+            raise KeyboardInterrupt
+        return usual(self, some, names)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bundle, "predict_arrays", stop)
+        assert cli("predict", tiny_run, *words, "--out", cut).code == 130
+    partial = cut / ".b.tif.partial"
+    assert sorted(p.name for p in cut.iterdir()) == [".b.tif.partial", "a.tif"]
+    assert len(partial.read_bytes().splitlines()) == 1 + 2
+    left = partial.read_bytes()
+    other = cli("predict", tiny_run, second, "--tile", "24", "--out", cut)
+    assert other.code == 1 and "or what was predicted with other settings" in other.err
+    partial.write_bytes(left + b"[[6, [0.1")  # the kill came within a line
+    ended = cli("predict", tiny_run, *words, "--out", cut, "--resume")
+    assert ended.code == 0, ended.err
+    assert f"{second}: going on after 6 tiles." in ended.err and "b.tif: 10 done" in ended.err
+    assert "a.tif: 16 done" not in ended.err and not partial.exists()
+    for name in ("tiles.csv", "slide.json", "heatmap.png", "overview.png"):
+        for slide in ("a.tif", "b.tif"):
+            assert (cut / slide / name).read_bytes() == (whole / slide / name).read_bytes()
+    shutil.rmtree(cut / "b.tif")
+    lines = left.splitlines(keepends=True)
+    for torn in (lines[0] + lines[2], lines[0] + b"7\n", lines[0] + b"[[1, 2, 3, 4, 5, 6]]\n"):
+        partial.write_bytes(torn)
+        damaged = cli("predict", tiny_run, *words, "--out", cut)
+        assert damaged.code == 1 and f"{partial} is damaged." in damaged.err
+
+
+def test_a_slide_without_tissue_leaves_nothing(cli: Any, tiny_run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "glass.tif"
+    with tifffile.TiffWriter(path) as target:
+        for i, step in enumerate((1, 2)):
+            glass = np.full((192 // step, 192 // step, 3), 244, np.uint8)
+            target.write(glass, tile=(64, 64), photometric="rgb", subfiletype=int(i > 0))
+    out = tmp_path / "out"
+    ended = cli("predict", tiny_run, path, "--out", out)
+    assert ended.code == 1 and "No tissue was found" in ended.err
+    assert not list(out.iterdir())
+    assert cli("predict", tiny_run, path, "--out", out, "--whole").code == 0
+
+
 def test_slides_need_a_folder(cli: Any, tiny_run: Path, phantoms: Path, tmp_path: Path) -> None:
     slide = field(tmp_path / "slide.tif", phantoms)
     ended = cli("predict", tiny_run, slide, phantoms / "images" / "SCC", "--format", "json")
@@ -225,3 +292,94 @@ def test_wrong_usage(cli: Any, options: list[str], said: str) -> None:
     ended = cli("predict", "bundle", "image.png", *options)
     assert ended.code == 2
     assert said in " ".join(ended.err.replace("│", " ").split())
+
+
+def _probabilities(ended: Any) -> Any:
+    return np.array([list(one["probabilities"].values()) for one in ended.json()])
+
+
+def test_runtimes_and_precisions(cli: Any, tiny_run: Path, images: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(tiny_run / "bundle", tmp_path / "bundle")
+    export_bundle(bundle, "onnx", "openvino")
+    words = ("predict", bundle, images / "SCC", "--format", "json")
+    plain = _probabilities(cli(*words))
+    for name in ("openvino", "onnx", "torch"):
+        np.testing.assert_allclose(
+            _probabilities(cli(*words, "--runtime", name)), plain, atol=1e-4, err_msg=name
+        )
+    rough = _probabilities(cli(*words, "--precision", "bf16"))
+    np.testing.assert_allclose(rough, plain, atol=0.1)
+    missing = cli(*words, "--precision", "int8")
+    assert missing.code == 1 and "the bundle holds no openvino_int8.xml" in missing.err
+    missing = cli("predict", tiny_run, images, "--runtime", "openvino")
+    assert missing.code == 1 and "openvino: the bundle holds no openvino.xml" in missing.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--runtime", "tensorrt"), "'tensorrt' is none of auto, openvino, onnx, torch."),
+        (("--precision", "fp16"), "'fp16' is none of f32, bf16, int8."),
+        (("--runtime", "onnx", "--precision", "bf16"), "onnx computes in f32 alone; bf16 takes "),
+        (("--runtime", "torch", "--precision", "int8"), "torch computes in f32 alone; int8 takes "),
+    ],
+)
+def test_runtimes_that_do_not_go_together(
+    cli: Any, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    """Said before anything is opened."""
+    refused = cli("predict", tmp_path / "none", tmp_path / "x.png", *options)
+    assert refused.code == 2 and refused.out == ""
+    assert said in " ".join(refused.err.replace("│", " ").split())
+
+
+def test_several_bundles_as_one(
+    cli: Any, tiny_run: Path, second_bundle: Path, images: Path
+) -> None:
+    words = (images / "SCC", "--format", "json")
+    alone = [_probabilities(cli("predict", one, *words)) for one in (tiny_run, second_bundle)]
+    both = cli("predict", tiny_run, *words, "--also", second_bundle)
+    assert both.code == 0 and np.abs(alone[0] - alone[1]).max() > 0.01
+    np.testing.assert_allclose(_probabilities(both), (alone[0] + alone[1]) / 2, atol=1e-5)
+    twice = cli("predict", tiny_run, *words, "--also", tiny_run)
+    assert twice.code == 1 and "A bundle is given more than once." in twice.err
+
+
+def test_what_an_ensemble_began_one_bundle_does_not_go_on_with(
+    cli: Any, tiny_run: Path, second_bundle: Path, images: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    file, calls, usual = tmp_path / "p.csv", [], Ensemble._together
+
+    def stop(self: Ensemble, answers: Any) -> Any:
+        calls.append(answers)
+        if len(calls) > 20:
+            raise KeyboardInterrupt
+        return usual(self, answers)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ensemble, "_together", stop)
+        ended = cli("predict", tiny_run, images, "--also", second_bundle, "--out", file)
+        assert ended.code == 130
+    other = cli("predict", tiny_run, images, "--out", file)
+    assert other.code == 1 and "holds what another bundle" in other.err
+    assert cli("predict", tiny_run, images, "--also", second_bundle, "--out", file).code == 0
+    assert len(file.read_text().splitlines()) == 37
+
+
+def test_tiles_by_several_bundles(
+    cli: Any, tiny_run: Path, second_bundle: Path, images: Path, tmp_path: Path
+) -> None:
+    picture = next((images / "SCC").glob("*.png"))
+    words = ("--out", tmp_path / "o", "--tiles", "--tile", 32, "--whole")
+    assert cli("predict", tiny_run, picture, "--also", second_bundle, *words).code == 0
+    content = json.loads((tmp_path / "o" / picture.name / "slide.json").read_text())
+    assert "+" in json.dumps(content)
+
+
+def test_a_manifest_without_labels(cli: Any, tiny_run: Path, images: Path, tmp_path: Path) -> None:
+    files = sorted(images.rglob("*.png"))[:3]
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("image\n" + "".join(f"{file}\n" for file in files))
+    found = cli("predict", tiny_run, manifest, "--format", "json")
+    assert found.code == 0 and [one["image"] for one in found.json()] == [str(f) for f in files]

@@ -16,6 +16,7 @@ from cytolens.core.errors import InputError
 from cytolens.evaluation import (
     CONFORMAL_METHODS,
     Conformal,
+    Penalty,
     Predictions,
     conformal_fit,
     coverage,
@@ -24,7 +25,7 @@ from cytolens.evaluation import (
     images_needed,
     wilson,
 )
-from cytolens.evaluation.conformal import strangeness
+from cytolens.evaluation.conformal_scores import choose_penalty, strangeness, tuning_rows
 
 Build = Callable[..., Predictions]
 Table = np.ndarray[Any, Any]
@@ -44,13 +45,15 @@ def drawn(n: int, k: int, generator: np.random.Generator) -> tuple[Table, Table]
 def test_coverage_of_exchangeable_images_is_the_level(method: str, level: float) -> None:
     """Given n images, coverage is Beta(r, n + 1 - r) distributed, r = ceil((n + 1) level)."""
     n, m = 150, 400
-    rank = math.ceil((n + 1) * level)
-    law = betabinom(m, rank, n + 1 - rank)
+    kept = n - 45 if method == "raps" else n
+    rank = math.ceil((kept + 1) * level)
+    law = betabinom(m, rank, kept + 1 - rank)
     total = 0
     for seed in range(SEEDS):
         generator = np.random.default_rng([seed, 7])
         table, labels = drawn(n + m, 5, generator)
-        fitted = fit_conformal(table[:n], labels[:n], level=level, method=method)
+        fitted = fit_conformal(table[:n], labels[:n], level=level, method=method, seed=seed)
+        assert fitted.n == kept, "of raps, some chose the penalty"
         sets = fitted.sets(table[n:], never_empty=False)
         held = int(sets[np.arange(m), labels[n:]].sum())
         assert law.ppf(1e-5) <= held <= law.ppf(1 - 1e-5)
@@ -81,7 +84,8 @@ def test_coverage_holds_for_each_class_where_asked(method: str) -> None:
     assert np.ptp(plain / seen) > 0.1  # one bound for all favours what the model favours
 
 
-def test_coverage_holds_on_groups_never_seen(build: Build) -> None:
+@pytest.mark.parametrize("method", ["aps", "raps"])
+def test_coverage_holds_on_groups_never_seen(build: Build, method: str) -> None:
     """Groups differ in how well the model reads them; folds keep them whole."""
     found = []
     for seed in range(30):
@@ -91,7 +95,7 @@ def test_coverage_holds_on_groups_never_seen(build: Build) -> None:
         blur = np.exp(0.5 * generator.normal(size=60))[groups]
         seen = softmax(np.log(table) * blur[:, None], axis=1)
         one = build(seen, labels, folds=groups % 5, units=[f"g{g}" for g in groups])
-        sets = crossfit_rows(one, conformal_fit(0.9))
+        sets = crossfit_rows(one, conformal_fit(0.9, method))
         found.append(sets[np.arange(360), labels].mean())
     assert 0.89 < np.mean(found) < 0.92
     assert min(found) > 0.82
@@ -105,7 +109,12 @@ def test_sets_grow_with_the_level_and_are_never_empty(method: str, by_class: boo
     last = np.zeros((500, 4), np.bool_)
     for level in (0.05, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.9999):
         fitted = fit_conformal(
-            table, labels, level=level, method=method, class_conditional=by_class
+            table,
+            labels,
+            level=level,
+            method=method,
+            class_conditional=by_class,
+            penalty=Penalty(2, 0.1) if method == "raps" else None,
         )
         sets = fitted.sets(new)
         assert (sets | ~last).all(), "a set of a lower level is part of it"
@@ -123,6 +132,71 @@ def test_scores_equal_naive_loops() -> None:
             assert aps[row, j] == pytest.approx(sum(q for q in p if q > p[j]))
             assert lac[row, j] == pytest.approx(1 - p[j])
     assert aps[0].tolist() == pytest.approx([0, 0, 0.8, 0.8])  # equals enter together
+
+
+def test_a_penalty_equals_naive_loops() -> None:
+    table, _ = drawn(50, 6, np.random.default_rng(5))
+    aps, raps = strangeness(table, "aps"), strangeness(table, "raps", Penalty(2, 0.1))
+    for row, p in enumerate(table):
+        for j in range(6):
+            place = sum(q >= p[j] for q in p)
+            assert raps[row, j] == pytest.approx(aps[row, j] + 0.1 * max(place - 2, 0))
+    assert (strangeness(table, "raps", Penalty(6, 0.5)) == aps).all()
+    assert (strangeness(table, "raps", Penalty(1, 0.0)) == aps).all()
+
+
+def test_the_penalty_is_chosen_as_its_authors_do() -> None:
+    table, labels = drawn(200, 30, np.random.default_rng(9))
+    found = choose_penalty(table, labels, level=0.8)
+    places = sorted(1 + int((p > p[y]).sum()) for p, y in zip(table, labels, strict=True))
+    assert found.k_reg == places[math.ceil(201 * 0.8) - 1]
+    sizes = {
+        weight: fit_conformal(
+            table, labels, level=0.8, method="raps", penalty=Penalty(found.k_reg, weight)
+        )
+        .sets(table)
+        .sum()
+        for weight in (0.001, 0.01, 0.1, 0.2, 0.5)
+    }
+    assert found.weight == min(sizes, key=lambda weight: sizes[weight]) and len(set(sizes)) > 1
+    assert choose_penalty(table[:0], labels[:0], level=0.8) == Penalty(30, 0.0)
+
+
+def test_raps_keeps_long_sets_short() -> None:
+    """A model that knows a few likely classes, and the rest as noise."""
+    generator = np.random.default_rng(10)
+    true = softmax(6 * generator.normal(size=(2400, 40)), axis=1)
+    labels = (true.cumsum(axis=1) < generator.random((2400, 1))).sum(axis=1)
+    noise = softmax(generator.normal(size=(2400, 40)), axis=1)
+    blind = generator.beta(0.4, 0.8, size=(2400, 1))
+    table = (1 - blind) * true + blind * noise
+    sizes, held = {}, {}
+    for method in ("aps", "raps"):
+        sets = fit_conformal(table[:1200], labels[:1200], level=0.9, method=method).sets(
+            table[1200:]
+        )
+        sizes[method] = sets.sum(axis=1)
+        held[method] = sets[np.arange(1200), labels[1200:]].mean()
+    assert sizes["raps"].max() < sizes["aps"].max()
+    assert sizes["raps"].mean() < sizes["aps"].mean()
+    assert abs(held["raps"] - 0.9) < 0.03
+
+
+def test_the_penalty_is_chosen_on_whole_units() -> None:
+    units = [f"p{i // 7}" for i in range(140)]
+    apart = tuning_rows(units, 3)
+    assert 0.3 <= apart.mean() < 0.36
+    assert not {u for u, a in zip(units, apart, strict=True) if a} & {
+        u for u, a in zip(units, apart, strict=True) if not a
+    }
+    assert (apart == tuning_rows(units, 3)).all() and (apart != tuning_rows(units, 4)).any()
+    assert not tuning_rows(["one"] * 9, 0).any(), "nothing is left for the bound otherwise"
+    table, labels = drawn(140, 4, np.random.default_rng(12))
+    fitted = fit_conformal(table, labels, level=0.8, method="raps", units=units, seed=3)
+    again = fit_conformal(
+        table[~apart], labels[~apart], level=0.8, method="raps", penalty=fitted.penalty
+    )
+    assert fitted == again and fitted.n == (~apart).sum()
 
 
 def test_the_bound_is_the_rank_of_the_rule() -> None:
@@ -150,9 +224,10 @@ def test_a_class_without_images_is_in_every_set() -> None:
 
 
 @pytest.mark.parametrize("by_class", [False, True])
-def test_what_is_fitted_round_trips(by_class: bool) -> None:
+@pytest.mark.parametrize("method", ["lac", "raps"])
+def test_what_is_fitted_round_trips(by_class: bool, method: str) -> None:
     table, labels = drawn(80, 3, np.random.default_rng(8))
-    fitted = fit_conformal(table, labels, level=0.97, method="lac", class_conditional=by_class)
+    fitted = fit_conformal(table, labels, level=0.97, method=method, class_conditional=by_class)
     told = json.loads(json.dumps(fitted.to_json(), allow_nan=False))
     assert set(told) == {"level", "method", "class_conditional", "parameters", "n"}
     again = Conformal.from_json(told | {"note": "left alone"})
@@ -216,6 +291,14 @@ def test_what_cannot_be_read_is_refused() -> None:
     for change in ({"level": 2}, {"method": "?"}, {"parameters": {"quantiles": [math.nan]}}):
         with pytest.raises(InputError):
             Conformal.from_json(good | change)
+    penalised = fit_conformal([[0.5, 0.5]] * 20, [0] * 20, level=0.9, method="raps").to_json()
+    for change in ({"k_reg": None}, {"lambda": "much"}):
+        with pytest.raises(InputError, match="The conformal part cannot be read"):
+            Conformal.from_json(penalised | {"parameters": penalised["parameters"] | change})
+    with pytest.raises(InputError, match="Sets of 'aps' with the penalty"):
+        fit_conformal([[0.5, 0.5]], [0], level=0.9, penalty=Penalty(1, 0.1))
+    with pytest.raises(InputError, match="A penalty of -0.1 behind 1 places"):
+        Penalty(1, -0.1)
     with pytest.raises(InputError, match="a set and a label for each"):
         coverage(np.ones((2, 2), np.bool_), [0], ["u"], "ab")
     with pytest.raises(InputError, match="A label is out of range"):

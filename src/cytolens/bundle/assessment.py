@@ -61,17 +61,21 @@ class Assessment:
         """Return calibrated probabilities [n, k] of the network's [n, k]."""
         return self.calibrator.apply(probabilities)
 
+    def checked(self, image: Image) -> list[str]:
+        """Return what the checks say of a uint8 RGB image [h, w, 3] as it was read."""
+        return [] if self.checks is None else self.checks.problems(image)
+
     def predictions(
         self,
         names: Sequence[str],
-        images: Sequence[Image],
+        problems: Sequence[Sequence[str]],
         probabilities: NDArray[np.float64],
         features: NDArray[np.float32],
     ) -> list[Prediction]:
         """Assess some images.
 
         Args:
-            images: uint8 RGB [h, w, 3] as they were read.
+            problems: of each image, what `checked` says.
             probabilities: float64 [n, k], of the network.
             features: float32 [n, d], of the images as they are (no test-time view).
         """
@@ -82,11 +86,11 @@ class Assessment:
         triage = None if self.point is None else self.point.triage(table)
         strange = None if self.ood is None else self.ood.score(features)
         found = []
-        for row, (name, image) in enumerate(zip(names, images, strict=True)):
+        for row, (name, seen) in enumerate(zip(names, problems, strict=True)):
             strangeness = None if strange is None else Strangeness(float(strange[row]), LIMIT)
             inside = () if sets is None else self._named(sets[row])
             answer: Decision | None = None if triage is None else TRIAGE[int(triage[row])]  # type: ignore[assignment]
-            reasons = self._reasons(image, strangeness, inside, answer)
+            reasons = self._reasons(seen, strangeness, inside, answer)
             found.append(
                 Prediction(
                     image=name,
@@ -106,13 +110,13 @@ class Assessment:
 
     def _reasons(
         self,
-        image: Image,
+        seen: Sequence[str],
         strangeness: Strangeness | None,
         inside: tuple[str, ...],
         answer: Decision | None,
     ) -> list[str]:
         """Return why an expert should decide; nothing where the machine may."""
-        reasons = [] if self.checks is None else self.checks.problems(image)
+        reasons = list(seen)
         if strangeness is not None and strangeness.out:
             reasons.append(reason(strangeness.score))
         if self.conformal is not None and not inside:

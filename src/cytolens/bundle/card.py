@@ -44,8 +44,8 @@ class BundleCard:
         ood: how images unlike the training images are known (with `reference.safetensors`).
         checks: usual brightness, sharpness and colour of the training images.
         decision: when a case is clear, abnormal, or referred to an expert.
-        provenance: recipe, data, which fold's model this is, weights, version, and `notes` on what
-            is missing.
+        provenance: recipe, its settings and seed, data, images and units of each part, which fold's
+            model this is, weights, versions of libraries, and `notes` on what is missing.
         metrics: of the run's pooled test predictions (not of this one model).
     """
 

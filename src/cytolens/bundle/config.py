@@ -20,7 +20,8 @@ class BundleConfig:
             torch.
         calibration: of probabilities; "auto" takes the simplest one that is not clearly worse.
         level: share of images whose set of classes shall hold the true one.
-        sets: "aps" (sets grow with doubt) or "lac" (smallest sets).
+        sets: "aps" (sets grow with doubt), "lac" (smallest sets) or "raps" (as "aps", but long ones
+            are kept short; for many classes).
         class_conditional: the level holds for each class, not only over all images.
         empty_sets: whether a set may be empty ("lac" alone has such sets). Then sets hold the truth
             about as often as `level` says even where the model is right more often, and an image
@@ -36,7 +37,7 @@ class BundleConfig:
     exports: tuple[str, ...] = _EXPORTS
     calibration: Literal["auto", "none", "temperature", "vector", "isotonic"] = "auto"
     level: float = 0.9
-    sets: Literal["aps", "lac"] = "aps"
+    sets: Literal["aps", "lac", "raps"] = "aps"
     class_conditional: bool = False
     empty_sets: bool = False
     abnormal: tuple[str, ...] = ()

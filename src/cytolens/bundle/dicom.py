@@ -1,7 +1,8 @@
 """DICOM images: the pixels alone.
 
-Of a DICOM file only the elements that describe the pixels are looked at. Nothing else is parsed,
-kept or named in a message: a file's own words may be a patient's.
+Of a DICOM file only the elements that describe the pixels are looked at, and of a whole slide the
+series, which tells what files are one slide. Nothing else is parsed, kept or named in a message: a
+file's own words may be a patient's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from cytolens.data.reading import MAX_PIXELS, MIN_SIDE, ImageProblem
 
 _ALONE = threading.Lock()
 _MAGIC = slice(128, 132)  # "DICM" behind a preamble of 128 bytes (PS3.10, section 7.1)
+_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage (PS3.4)
 _WANTED = [
+    "SOPClassUID",
     "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames",
     "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
@@ -41,6 +44,23 @@ def is_dicom(path: Path) -> bool:
             return starts_as_dicom(source.read(_MAGIC.stop))
     except OSError:
         return False
+
+
+def slide_series(path: Path) -> str | None:
+    """Return the series of a DICOM whole slide, whose files are its levels; None of other files."""
+    if not is_dicom(path):
+        return None
+    import pydicom
+
+    wanted = ["SOPClassUID", "SeriesInstanceUID"]
+    try:
+        with _silence():
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(wanted))
+            if str(dataset.get("SOPClassUID")) != _WHOLE_SLIDE:
+                return None
+            return str(dataset.get("SeriesInstanceUID", path))
+    except Exception:  # damaged: whoever reads it says so
+        return None
 
 
 def decode_dicom(path: Path, content: bytes) -> NDArray[np.uint8]:
@@ -105,6 +125,8 @@ def _problem(dataset: Any) -> str:
     bits, colour = int(dataset.BitsAllocated), str(dataset.PhotometricInterpretation)
     width, height = int(dataset.Columns), int(dataset.Rows)
     samples = int(dataset.SamplesPerPixel)
+    if frames > 1 and str(dataset.get("SOPClassUID")) == _WHOLE_SLIDE:
+        return "is a whole slide, which is scored by tiles into a folder"
     if frames > 1:
         return f"is a DICOM file of several frames ({frames}); save one of them"
     if bits != 8 or int(dataset.get("PixelRepresentation") or 0):

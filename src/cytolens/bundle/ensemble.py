@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from cytolens.bundle.assessment import left_open
 from cytolens.bundle.card import find_bundle
-from cytolens.bundle.predict import Bundle, load_bundle, predict_one
-from cytolens.bundle.prediction import Decision, Prediction, Strangeness, unusable
+from cytolens.bundle.predict import Bundle, Look, load_bundle, predict_one
+from cytolens.bundle.prediction import Decision, Prediction, Strangeness
 from cytolens.bundle.runtime import Precision
+from cytolens.bundle.stream import Named, predict_files
 from cytolens.core.errors import InputError
-from cytolens.data.reading import ImageProblem, read_image
 
-_BATCH = 64
 _LEAST = 2
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
+Looks = tuple[Look, ...]  # a member's each
 
 
 class Ensemble:
@@ -39,6 +39,11 @@ class Ensemble:
     def __init__(self, members: Sequence[Bundle]) -> None:
         self.members = tuple(members)
         self._abnormal = _check(self.members)
+
+    @property
+    def abnormal(self) -> tuple[str, ...]:
+        """The classes that count as abnormal, if any."""
+        return self._abnormal or ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -81,13 +86,23 @@ class Ensemble:
 
     def predict_many(self, paths: Iterable[Path | str]) -> Iterator[Prediction]:
         """Yield a prediction for each path, in order; a bad file does not stop the rest."""
-        waiting = iter(paths)
-        while batch := list(islice(waiting, _BATCH)):
-            read = [_read(path) for path in batch]
-            good = [(str(p), i) for p, i in zip(batch, read, strict=True) if not isinstance(i, str)]
-            found = iter(self.predict_arrays([i for _, i in good], [n for n, _ in good]))
-            for path, image in zip(batch, read, strict=True):
-                yield unusable(str(path), image) if isinstance(image, str) else next(found)
+        return predict_files(self, paths)
+
+    def look(self, image: Image) -> Looks:
+        """Prepare and check one image for every member; see `Bundle.look`."""
+        return tuple(member.look(image) for member in self.members)
+
+    def predict_looks(
+        self, batches: Iterable[Sequence[Named[Looks]]]
+    ) -> Iterator[Sequence[Prediction]]:
+        """Yield the predictions of each batch, in order; see `stream.Streaming`."""
+        copies = tee(batches, len(self.members))
+        streams = [
+            member.predict_looks(_own(copy, number))
+            for number, (member, copy) in enumerate(zip(self.members, copies, strict=True))
+        ]
+        for answers in zip(*streams, strict=True):
+            yield [self._together(list(row)) for row in zip(*answers, strict=True)]
 
     def _together(self, answers: list[Prediction]) -> Prediction:
         tables = [[one.probabilities[name] for name in self.classes] for one in answers]
@@ -162,13 +177,12 @@ def _check(members: Sequence[Bundle]) -> tuple[str, ...] | None:
     return next(iter(abnormal.values()), None)
 
 
+def _own(batches: Iterable[Sequence[Named[Looks]]], number: int) -> Iterator[Sequence[Named[Look]]]:
+    """Yield what one member takes of each batch."""
+    for batch in batches:
+        yield [(name, looks[number]) for name, looks in batch]
+
+
 def _strangest(answers: Sequence[Prediction]) -> Strangeness | None:
     found = [one.strangeness for one in answers if one.strangeness is not None]
     return max(found, key=lambda one: one.score / one.limit, default=None)
-
-
-def _read(path: Path | str) -> Image | str:
-    try:
-        return read_image(Path(path))
-    except ImageProblem as problem:
-        return problem.reason

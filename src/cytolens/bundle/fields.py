@@ -1,8 +1,8 @@
 """Open whole slides and large images.
 
-OpenSlide (the optional extra `slides`, LGPL 2.1) reads scanners' formats and tiled TIFF. Without
-it, TIFF that is stored plain or deflated is read by tifffile, tile by tile. What fits into memory
-is a field too.
+OpenSlide (the optional extra `slides`, LGPL 2.1) reads scanners' formats, DICOM slides and tiled
+TIFF. Without it, TIFF that is stored plain or deflated is read by tifffile, tile by tile. What fits
+into memory is a field too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cytolens.bundle.dicom import slide_series
 from cytolens.bundle.field import ArrayField, Field, FieldProblem, check_level, plausible
 from cytolens.bundle.inputs import SLIDE_SUFFIXES, Image, read_file
 from cytolens.bundle.tiff_field import TiffField
@@ -94,10 +95,11 @@ def _openslide() -> Any:
 
 
 def is_slide(path: Path) -> bool:
-    """Tell whether a file must be read by tiles: a scanner's format, a pyramid, or a huge TIFF."""
+    """Tell whether a file must be read by tiles: a scanner's format, a pyramid, a huge TIFF."""
     suffix = path.suffix.lower()
     if suffix not in _TIFF:
-        return suffix in SLIDE_SUFFIXES and path.is_file()
+        known = suffix in SLIDE_SUFFIXES or slide_series(path) is not None
+        return known and path.is_file()
     import tifffile
 
     try:
@@ -125,6 +127,6 @@ def open_field(path: Path) -> Field:
         return SlideField(path)
     if suffix in _TIFF:
         return TiffField(path)
-    if suffix in SLIDE_SUFFIXES:
+    if suffix in SLIDE_SUFFIXES or slide_series(path) is not None:
         return SlideField(path)
     return ArrayField(read_file(path), str(path))

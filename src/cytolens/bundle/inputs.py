@@ -55,10 +55,10 @@ def open_inputs(paths: Sequence[Path | str], *, limits: Limits | None = None) ->
     """Yield what is to be predicted, in the order given, folders and patterns sorted.
 
     A folder gives the images in it, however deep: common formats, DICOM, whole slides; not the
-    archives and manifests in it, which must be named. A manifest (CSV, Parquet) gives its rows. A
-    zip archive gives the images in it, which are read one by one and never extracted. A name with
-    `*`, `?` or `[` that is no file is a pattern, in which `**` stands for folders. What is named
-    twice comes once.
+    archives and manifests in it, which must be named. A manifest (CSV, Parquet) gives its rows,
+    which need no labels. A zip archive gives the images in it, which are read one by one and never
+    extracted. A name with `*`, `?` or `[` that is no file is a pattern, in which `**` stands for
+    folders. What is named twice comes once.
 
     Args:
         limits: of an archive; those of `Limits` unless given.
@@ -77,7 +77,7 @@ def open_inputs(paths: Sequence[Path | str], *, limits: Limits | None = None) ->
         taken[item.name] = item.path
         yield item
     if not taken:
-        raise InputError("There are no images to predict.", expected="image files or folders")
+        raise InputError("There are no images.", expected="image files or folders")
 
 
 def _free(item: Item, taken: dict[str, Path | None]) -> str:
@@ -112,7 +112,7 @@ def _inside(folder: Path) -> Iterator[Path]:
 def _one(path: Path, limits: Limits) -> Iterator[Item]:
     suffix = path.suffix.lower()
     if suffix in MANIFEST_SUFFIXES:
-        for row in read_manifest(path).rows:
+        for row in read_manifest(path, labels=False).rows:
             yield replace(_file(row.image), name=row.id)
     elif suffix in ARCHIVE_SUFFIXES and path.exists():
         yield from _members(path, limits)

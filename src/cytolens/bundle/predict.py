@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +19,9 @@ from scipy.special import softmax
 
 from cytolens.bundle.assessment import Assessment
 from cytolens.bundle.card import BundleCard, check_files, find_bundle, read_bundle_card
-from cytolens.bundle.prediction import Prediction, unusable
+from cytolens.bundle.prediction import Prediction
 from cytolens.bundle.runtime import Outputs, Precision, Runtime, choose_runtime, create_runtime
+from cytolens.bundle.stream import Named, Source, predict_files, predict_sources
 from cytolens.core.errors import InputError
 from cytolens.data.reading import ImageProblem, read_image
 from cytolens.pixels.preprocess import preprocess
@@ -31,23 +30,24 @@ from cytolens.pixels.views import TEST_VIEWS
 if TYPE_CHECKING:
     from cytolens.explain.subject import Subject
 
-_BATCH = 64  # images of one call
-_READERS = 2
+_BATCH = 64  # images of one call, of features
 _PLAIN = "identity"  # the view whose features are looked at
 
 Image = NDArray[np.uint8]  # [H, W, 3], RGB
-Source = tuple[str, Callable[[], Image]]  # a name and what reads the image
 _Found = tuple[NDArray[np.float64], NDArray[np.float32]]  # probabilities [n, k], features [n, d]
-Run = Callable[[Iterable[NDArray[np.uint8]]], list[Outputs]]
 
 
 @dataclass(frozen=True)
-class _Read:
-    """Some images as they were read; `pixels` uint8 [m, H, W, 3] are those that can be used."""
+class Look:
+    """What is kept of an image: what the network takes, and what can be seen without it.
 
-    names: list[str]
-    images: list[Image | str]
-    pixels: list[Image]
+    Attributes:
+        pixels: uint8 [height, width, 3] of the network's input.
+        problems: sentences of the checks.
+    """
+
+    pixels: Image
+    problems: tuple[str, ...]
 
 
 class Bundle:
@@ -65,7 +65,7 @@ class Bundle:
         self.card = card
         self.runtime_name = runtime_name
         self.runtime = runtime
-        self._one_stream = Lock()  # two would share the engine's requests
+        self._views = _asked(card.test_views)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,6 +75,11 @@ class Bundle:
     def size(self) -> tuple[int, int]:
         """Height and width in pixels of the network's input."""
         return self.card.size
+
+    @property
+    def abnormal(self) -> tuple[str, ...]:
+        """The classes that count as abnormal, if any."""
+        return tuple((self.card.decision or {}).get("abnormal", ()))
 
     @cached_property
     def assessment(self) -> Assessment:
@@ -87,14 +92,14 @@ class Bundle:
         """Return class probabilities, float64 [n, k], of RGB images of any size."""
         if not len(images):
             return np.empty((0, len(self.classes)))
-        found, _ = self._outputs([self.prepared(image) for image in images], self._in_turn)
+        found, _ = self._found([self.prepared(image) for image in images])
         return self.assessment.calibrated(found) if calibrated else found
 
     def features(self, images: Iterable[Image]) -> NDArray[np.float32]:
         """Return what the head takes of each image, float32 [n, d]; of a map its spatial mean."""
         waiting = (self.prepared(image) for image in images)
         batches = iter(lambda: list(islice(waiting, _BATCH)), [])
-        outputs = self._at_once(np.stack(batch) for batch in batches)
+        outputs = self.runtime.stream(np.stack(batch) for batch in batches)
         return np.concatenate([features for _, features in outputs])
 
     def predict(self, image: Path | str | Image) -> Prediction:
@@ -117,38 +122,45 @@ class Bundle:
         Raises:
             InputError: something else than images.
         """
-        read = _Read(
-            list(names or [""] * len(images)),
-            list(images),
-            [self.prepared(image) for image in images],
-        )
-        return self._assessed(read, self._found(read, self._in_turn))
+        if not len(images):
+            return []
+        looks = [self.look(image) for image in images]
+        found = self._found([look.pixels for look in looks])
+        return self._assessed(list(zip(names or [""] * len(looks), looks, strict=True)), found)
 
     def predict_many(self, paths: Iterable[Path | str]) -> Iterator[Prediction]:
-        """Yield a prediction for each path, in order; a bad file does not stop the rest."""
-        return self.predict_sources((str(p), partial(read_image, Path(p))) for p in paths)
+        """Yield a prediction for each path, in order; a bad file does not stop the rest.
+
+        Images are read in threads, and earlier ones are assessed, while the network runs.
+        """
+        return predict_files(self, paths)
 
     def predict_sources(self, sources: Iterable[Source]) -> Iterator[Prediction]:
-        """Yield a prediction for each source, in order.
+        """Yield a prediction for each source, in order; see `stream.predict_sources`."""
+        return predict_sources(self, sources)
 
-        Images are read in threads and earlier ones are assessed while the network runs. A source
-        that raises `ImageProblem` does not stop the rest.
+    def look(self, image: Image) -> Look:
+        """Prepare and check one uint8 RGB image [H, W, 3] of any size; nothing else is kept of it.
+
+        Raises:
+            InputError: something else than an image.
         """
-        waiting, more = iter(sources), True
-        reading: deque[Future[_Read]] = deque()
-        running: deque[tuple[_Read, Future[_Found | None]]] = deque()
-        with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(1) as network:
-            while more or reading or running:
-                if more and (batch := list(islice(waiting, _BATCH))):
-                    reading.append(readers.submit(self._read, batch))
-                else:
-                    more = False
-                if reading and (len(reading) > _READERS or not more):
-                    read = reading.popleft().result()
-                    running.append((read, network.submit(self._found, read, self._at_once)))
-                if running and (len(running) > 1 or not (more or reading)):
-                    read, found = running.popleft()
-                    yield from self._assessed(read, found.result())
+        return Look(self.prepared(image), tuple(self.assessment.checked(image)))
+
+    def predict_looks(
+        self, batches: Iterable[Sequence[Named[Look]]]
+    ) -> Iterator[Sequence[Prediction]]:
+        """Yield the predictions of each batch, in order; see `stream.Streaming`."""
+        taken: deque[Sequence[Named[Look]]] = deque()
+
+        def pixels() -> Iterator[NDArray[np.uint8]]:
+            for batch in batches:
+                taken.append(batch)
+                yield from self._inputs([look.pixels for _, look in batch])
+
+        outputs = self.runtime.stream(pixels())
+        while some := list(islice(outputs, len(self._views))):
+            yield self._assessed(taken.popleft(), self._joined(some))
 
     def subject(self) -> Subject:
         """Return the network as methods of explanation take it; test-time views are left out.
@@ -163,16 +175,6 @@ class Bundle:
             network.body, network.head, card.model.output, card.classes, card.size, card.pixels
         )
 
-    def _read(self, batch: Sequence[Source]) -> _Read:
-        images: list[Image | str] = []
-        for _, read in batch:
-            try:
-                images.append(read())
-            except ImageProblem as problem:
-                images.append(problem.reason)
-        pixels = [self.prepared(image) for image in images if not isinstance(image, str)]
-        return _Read([name for name, _ in batch], images, pixels)
-
     def prepared(self, image: Image) -> Image:
         """Return an RGB image of any size as the network takes it, uint8 [H, W, 3].
 
@@ -186,44 +188,29 @@ class Bundle:
             )
         return preprocess(image, self.card.pixels, self.card.size)
 
-    def _found(self, read: _Read, run: Run) -> _Found | None:
-        """Return what the network says of the images that can be used, if there are any."""
-        return self._outputs(read.pixels, run) if read.pixels else None
+    def _assessed(self, batch: Sequence[Named[Look]], found: _Found) -> list[Prediction]:
+        names = [name for name, _ in batch]
+        return self.assessment.predictions(names, [look.problems for _, look in batch], *found)
 
-    def _assessed(self, read: _Read, found: _Found | None) -> list[Prediction]:
-        good = [image for image in read.images if not isinstance(image, str)]
-        assessed: Iterator[Prediction] = iter(())
-        if found is not None:
-            probabilities, features = found
-            names = [
-                n for n, i in zip(read.names, read.images, strict=True) if not isinstance(i, str)
-            ]
-            assessed = iter(self.assessment.predictions(names, good, probabilities, features))
-        return [
-            unusable(name, image) if isinstance(image, str) else next(assessed)
-            for name, image in zip(read.names, read.images, strict=True)
-        ]
+    def _found(self, pixels: Sequence[Image]) -> _Found:
+        """Return what the network says of some images, as soon as may be."""
+        return self._joined([self.runtime.run(view) for view in self._inputs(pixels)])
 
-    def _outputs(self, pixels: Sequence[Image], run: Run) -> _Found:
+    def _inputs(self, pixels: Sequence[Image]) -> Iterator[NDArray[np.uint8]]:
+        """Yield the images in each view, uint8 [n, H, W, 3]."""
+        for name in self._views:
+            yield np.stack([TEST_VIEWS.get(name)(image) for image in pixels])
+
+    def _joined(self, outputs: Sequence[Outputs]) -> _Found:
         """Return mean probabilities [n, k] over the test views, and the images' features [n, d]."""
-        views = list(self.card.test_views)
-        plain = views.index(_PLAIN) if _PLAIN in views else len(views)
-        asked = views if plain < len(views) else [*views, _PLAIN]
-        outputs = run(
-            np.stack([TEST_VIEWS.get(name)(image) for image in pixels])  # [n, H, W, 3]
-            for name in asked
-        )
-        total = sum(
-            softmax(scores.astype(np.float64), axis=1) for scores, _ in outputs[: len(views)]
-        )
-        return total / len(views), outputs[plain][1]
+        asked = len(self.card.test_views)
+        total = sum(softmax(scores.astype(np.float64), axis=1) for scores, _ in outputs[:asked])
+        return total / asked, outputs[self._views.index(_PLAIN)][1]
 
-    def _in_turn(self, batches: Iterable[NDArray[np.uint8]]) -> list[Outputs]:
-        return [self.runtime.run(batch) for batch in batches]
 
-    def _at_once(self, batches: Iterable[NDArray[np.uint8]]) -> list[Outputs]:
-        with self._one_stream:
-            return list(self.runtime.stream(batches))
+def _asked(views: Sequence[str]) -> tuple[str, ...]:
+    """Return the test views, and behind them the plain one if it is none of them."""
+    return tuple(views) if _PLAIN in views else (*views, _PLAIN)
 
 
 def predict_one(

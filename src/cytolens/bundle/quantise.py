@@ -74,8 +74,14 @@ def _quiet() -> Iterator[None]:
 
 
 def _nncf() -> Any:
-    """Import NNCF; it neither says anything here nor sends anything anywhere."""
-    os.environ.setdefault("NNCF_CI", "1")  # how it is told to send nothing
+    """Import NNCF; it neither says anything here nor sends or keeps anything anywhere.
+
+    NNCF asks for telemetry while it is imported, and throws the asking away where NNCF_CI is set;
+    the asking alone leaves an identity in the home folder, unless CI says "true".
+    """
+    os.environ["NNCF_CI"] = "1"
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
     try:
         import nncf
     except ImportError as error:
@@ -83,5 +89,9 @@ def _nncf() -> Any:
             "NNCF, which makes INT8 of float32, is not installed.",
             fix="install it: pip install 'cytolens[int8]'.",
         ) from error
+    finally:
+        del os.environ["CI"]
+        if before is not None:
+            os.environ["CI"] = before
     nncf.set_log_level(logging.ERROR)
     return nncf

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -16,11 +15,12 @@ from numpy.typing import NDArray
 from cytolens.bundle.card import ONNX, OPENVINO, OPENVINO_INT8, BundleCard
 from cytolens.core.errors import InputError
 from cytolens.core.registry import Registry
+from cytolens.features.requests import Requests, load_openvino
 
 Pixels = NDArray[np.uint8]  # [n, H, W, 3]
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]  # scores [n, k], features [n, d]
 Precision = Literal["f32", "bf16", "int8"]
-_CHUNK = 8  # images a request
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class Runtime(Protocol):
@@ -39,62 +39,35 @@ class OpenVINORuntime:
     """OpenVINO on the CPU; compiled for short answers, or for many images, as it is first used."""
 
     def __init__(self, folder: Path, card: BundleCard, precision: Precision) -> None:
-        os.environ.setdefault("OPENVINO_TELEMETRY", "0")
-        import openvino
-
         del card
-        self._core = openvino.Core()
+        self._core = load_openvino().Core()
         file = (OPENVINO_INT8 if precision == "int8" else OPENVINO)[0]
         self._model = self._core.read_model(folder / file)
         self._precision = "bf16" if precision == "bf16" else "f32"  # of what is not quantised
-
-    def _compile(self, hint: str) -> Any:
-        settings = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": self._precision}
-        if hint == "THROUGHPUT":
-            settings["NUM_STREAMS"] = str(max(1, os.cpu_count() or 1))
-        return self._core.compile_model(self._model, "CPU", settings)
+        self._one = Lock()  # its one request for short answers serves one caller at a time
 
     @cached_property
     def _quick(self) -> Any:
-        return self._compile("LATENCY").create_infer_request()
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": self._precision,
+        }
+        return self._core.compile_model(self._model, "CPU", settings).create_infer_request()
 
     @cached_property
-    def _wide(self) -> list[Any]:
-        compiled = self._compile("THROUGHPUT")
-        width = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-        return [compiled.create_infer_request() for _ in range(width)]
+    def _wide(self) -> Requests:
+        return Requests(self._model, self._precision)
 
     def run(self, pixels: Pixels) -> Outputs:
-        self._quick.infer({0: pixels})
-        return _outputs(self._quick)
+        with self._one:
+            self._quick.infer({0: pixels})
+            scores, features = (np.array(t.data, np.float32) for t in self._quick.output_tensors)
+        return scores, features
 
     def stream(self, batches: Iterable[Pixels]) -> Iterator[Outputs]:
-        free = deque(self._wide)
-        busy: deque[Any] = deque()
-        for batch in batches:
-            found: list[Outputs] = []
-            for start in range(0, len(batch), _CHUNK):
-                if not free:
-                    found.append(_finished(busy, free))
-                request = free.popleft()
-                request.start_async({0: batch[start : start + _CHUNK]})
-                busy.append(request)
-            while busy:
-                found.append(_finished(busy, free))
-            yield _joined(found)
-
-
-def _finished(busy: deque[Any], free: deque[Any]) -> Outputs:
-    request = busy.popleft()
-    request.wait()
-    free.append(request)
-    return _outputs(request)
-
-
-def _outputs(request: Any) -> Outputs:
-    """Copy what a request computed, before it is used again."""
-    scores, features = (np.array(request.get_output_tensor(i).data, np.float32) for i in (0, 1))
-    return scores, features
+        for found in self._wide.run(batches):
+            scores, features = found
+            yield scores, features
 
 
 class OnnxRuntime:
@@ -169,9 +142,9 @@ def choose_runtime(card: BundleCard, wanted: str = "auto", precision: Precision 
     """
     if wanted != "auto":
         RUNTIMES.get(wanted)
-    if precision not in get_args(Precision):
+    if precision not in PRECISIONS:
         raise InputError(
-            f"Unknown precision {precision!r}.", expected=f"one of {', '.join(get_args(Precision))}"
+            f"Unknown precision {precision!r}.", expected=f"one of {', '.join(PRECISIONS)}"
         )
     why = {name: _why_not(name, card, precision) for name in RUNTIMES}
     if wanted == "auto":
@@ -205,8 +178,3 @@ def _installed(package: str) -> bool:
         return find_spec(package) is not None
     except (ImportError, ValueError):  # blocked by whoever embeds us
         return False
-
-
-def _joined(parts: list[Outputs]) -> Outputs:
-    scores, features = zip(*parts, strict=True)
-    return np.concatenate(scores), np.concatenate(features)

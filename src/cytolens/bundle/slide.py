@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from cytolens.bundle.field import Field, FieldProblem
 from cytolens.bundle.inputs import Image
-from cytolens.bundle.prediction import Prediction
 from cytolens.bundle.predictor import Predictor
+from cytolens.bundle.tile_journal import ScoredTile, TileJournal
 from cytolens.bundle.tiling import Grid, plan_tiles
 from cytolens.bundle.tissue import Tissue, find_tissue, read_scaled
 from cytolens.core.errors import InputError
@@ -21,6 +21,8 @@ from cytolens.core.progress import Progress, Silent
 
 _BATCH = 64  # tiles
 _WAITING = 64 << 20  # bytes of tiles a batch at most
+
+Waiting = tuple[int, Image | str]  # a tile's number, and its picture or why there is none
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,11 @@ class _Counts:
     decisions: Counter[str] = field(default_factory=Counter)
     unlike: int | None = None
 
-    def add(self, said: Prediction) -> None:
-        if said.decision is not None:
-            self.decisions[said.decision] += 1
-        if said.strangeness is not None:
-            self.unlike = (self.unlike or 0) + said.strangeness.out
+    def add(self, tile: ScoredTile) -> None:
+        if tile.decision is not None:
+            self.decisions[tile.decision] += 1
+        if tile.unlike is not None:
+            self.unlike = (self.unlike or 0) + tile.unlike
 
 
 def score_field(
@@ -103,6 +105,7 @@ def score_field(
     jobs: int = 2,
     progress: Progress | None = None,
     name: str = "tiles",
+    journal: TileJournal | None = None,
 ) -> ScoredField:
     """Find tissue, lay tiles over it and score them; reading overlaps with scoring.
 
@@ -113,9 +116,10 @@ def score_field(
         whole: score all tiles, not those with tissue alone.
         jobs: threads that read.
         name: of the progress bar.
+        journal: of this field; tiles in it are not scored again, and those that are go into it.
 
     Raises:
-        InputError: no tissue, no tile that can be read, or an unknown class.
+        InputError: no tissue, no tile that can be read, an unknown class, or a damaged journal.
     """
     classes = tuple(predictor.classes)
     if unknown := [c for c in abnormal if c not in classes]:
@@ -129,18 +133,25 @@ def score_field(
     found = np.full((n, len(classes)), np.nan, np.float32)
     problems: dict[int, str] = {}
     counts = _Counts()
-    with (progress or Silent()).task(name, n) as step:
-        for batch in _batches(large, grid, jobs):
-            good = [(i, image) for i, image in batch if not isinstance(image, str)]
-            problems |= {i: image for i, image in batch if isinstance(image, str)}
-            said = predictor.predict_arrays([image for _, image in good]) if good else []
-            for (i, _), one in zip(good, said, strict=True):
-                if one.problem:
-                    problems[i] = one.problem
-                else:
-                    found[i] = [one.probabilities[c] for c in classes]
-                    counts.add(one)
-            for _ in batch:
+
+    def take(tile: ScoredTile) -> None:
+        if tile.probabilities is None:
+            problems[tile.number] = tile.problem
+        else:
+            found[tile.number] = tile.probabilities
+            counts.add(tile)
+
+    batch = _batch_size(grid)
+    kept = journal.kept(batch) if journal is not None else []
+    for tile_before in kept:
+        take(tile_before)
+    with (progress or Silent()).task(name, n - len(kept)) as step:
+        for waiting in _batches(large, grid, jobs, batch, len(kept)):
+            scored = _scored(predictor, waiting, classes)
+            if journal is not None:
+                journal.add(scored)
+            for one in scored:
+                take(one)
                 step()
     if len(problems) == n:
         raise InputError(
@@ -153,6 +164,20 @@ def score_field(
         large.size, grid, classes, found, _scores(found, classes, abnormal), tuple(abnormal),
         problems, counts.decisions, counts.unlike, tissue, tuple(notes),
     )  # fmt: skip
+
+
+def _scored(
+    predictor: Predictor, batch: list[Waiting], classes: tuple[str, ...]
+) -> list[ScoredTile]:
+    """Score a batch of tiles, in order; those that could not be read keep their problem."""
+    good = [(i, image) for i, image in batch if not isinstance(image, str)]
+    said = iter(predictor.predict_arrays([image for _, image in good]) if good else [])
+    return [
+        ScoredTile(i, problem=image)
+        if isinstance(image, str)
+        else ScoredTile.of(i, next(said), classes)
+        for i, image in batch
+    ]
 
 
 def _scores(
@@ -174,12 +199,14 @@ def read_tile(large: Field, grid: Grid, index: int) -> Image:
     return read_scaled(large, *grid.corner(index), grid.span, grid.size)
 
 
-Waiting = tuple[int, Image | str]
+def _batch_size(grid: Grid) -> int:
+    return max(1, min(_BATCH, _WAITING // (3 * grid.size[0] * grid.size[1])))
 
 
-def _batches(large: Field, grid: Grid, jobs: int) -> Iterator[list[Waiting]]:
-    """Yield tiles, or why one cannot be read, in order; two batches are read ahead."""
-    batch = max(1, min(_BATCH, _WAITING // (3 * grid.size[0] * grid.size[1])))
+def _batches(
+    large: Field, grid: Grid, jobs: int, batch: int, start: int
+) -> Iterator[list[Waiting]]:
+    """Yield tiles from `start` on, or why one cannot be read, in order; two batches ahead."""
 
     def read(index: int) -> Image | str:
         try:
@@ -191,7 +218,7 @@ def _batches(large: Field, grid: Grid, jobs: int) -> Iterator[list[Waiting]]:
     ready: list[Waiting] = []
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         try:
-            for index in range(len(grid.chosen)):
+            for index in range(start, len(grid.chosen)):
                 ahead.append((index, pool.submit(read, index)))
                 if len(ahead) > 2 * batch:
                     number, future = ahead.popleft()

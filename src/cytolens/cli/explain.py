@@ -8,14 +8,15 @@ from typing import Any
 import typer
 
 from cytolens.cli.console import Bars, err, out, print_json
-from cytolens.cli.images import image_files
 
 _MOST = 100
 
 
 def explain(
     model: Path = typer.Argument(..., help="A run; with images, also a bundle."),
-    images: list[Path] = typer.Argument(None, help="Images and folders of images."),
+    images: list[Path] = typer.Argument(
+        None, help="Images, folders, patterns, manifests, zip archives."
+    ),
     methods: list[str] = typer.Option(
         [], "--method", help="Repeatable; all: every one. [default: the five of contrastive2023]"
     ),
@@ -48,9 +49,8 @@ def explain(
     chosen = create_methods(methods or DEFAULT_METHODS, settings, layer=layer, seed=seed)
     options: dict[str, Any] = {"overwrite": overwrite, "progress": Bars()}
     if images:
-        files = image_files(images, "explain")
         place = target_folder or Path("explanations")
-        folder = explain_images(model, files, chosen, asked, out=place, **options)
+        folder = explain_images(model, images, chosen, asked, out=place, **options)
     else:
         folder = explain_run(model, chosen, asked, seed=seed, judge=judge, most=most, **options)
     content = read_json(folder / "explanations.json", "explanations")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 
 from cytolens.cli.console import Bars, err
+from cytolens.cli.engine import ADDRESS, ENGINE, THREADS, where
 
 if TYPE_CHECKING:
-    from cytolens.bundle import Bundle
+    from cytolens.bundle import Bundle, Ensemble
     from cytolens.bundle.inputs import Item
-    from cytolens.bundle.stream import Row
+    from cytolens.bundle.stream import Done, Row
     from cytolens.bundle.table import Finished, Layout
+
+    Predicting: TypeAlias = Callable[[list[Item]], Iterator[Done]]
 
 _TOP = 12
 _CLOSE = 1e-3  # between probabilities of the same bundle on two machines
@@ -40,30 +46,53 @@ def predict(
     ),
     whole: bool = typer.Option(False, "--whole", help="Slides: score tiles without tissue too."),
     top: int = typer.Option(_TOP, "--top", min=1, help="Slides: tiles in the gallery."),
+    also: list[Path] = typer.Option(
+        [], "--also", help="Another bundle, repeatable: probabilities are averaged."
+    ),
+    runtime: str = typer.Option("auto", "--runtime", help="auto, openvino, onnx or torch."),
+    precision: str = typer.Option(
+        "f32", "--precision", help="f32, bf16 or int8; but for f32 with OpenVINO alone."
+    ),
+    engine: str = ENGINE,
+    address: str = ADDRESS,
+    threads: int = THREADS,
 ) -> None:
     """Predict images; a file that cannot be used is named and does not stop the rest."""
     file, folder, format = _place(target, format)
     settings = {"tile": tile, "um_per_px": um_per_px, "whole": whole, "top": top}
     _check_usage(target, folder, resume, tiles, settings)
-    from cytolens.bundle import bundle_id, load_bundle
+    _check_runtime(runtime, precision)
+    place = where(engine, address, threads)
     from cytolens.bundle.inputs import open_inputs
+    from cytolens.bundle.stream import predict_items
     from cytolens.bundle.table import Finished, Layout, table_bytes
-    from cytolens.cli.slides import part, score_slides
+    from cytolens.cli.slides import part, refuse_slides, score_slides
 
     items = list(open_inputs(images))
-    loaded = load_bundle(bundle)
+    loaded, made_by = _load([bundle, *also], runtime, precision)
     layout = Layout(loaded.classes, _more(loaded))
     plain, slides = part(items, every=tiles, folder=folder)
     finished = Finished.open(file, format, layout, resume=resume) if file and plain else None
-    made_by = {"bundle": bundle_id(loaded.folder), "classes": list(loaded.classes)}
-    bad = score_slides(loaded, slides, folder, settings, made_by, jobs) if folder else 0
-    if file is None:
-        rows = _predict(loaded, plain, jobs)
-        sys.stdout.write(table_bytes(rows, format, layout).decode("utf-8"))
-    elif plain:
-        rows = _predict_into(file, format, loaded, plain, jobs, layout, made_by, finished)
-    else:
-        rows = []
+    with ExitStack() as left:
+        predicting: Predicting = partial(predict_items, loaded, jobs=jobs)
+        if place.is_cluster:
+            refuse_slides(slides)
+            from cytolens.experiments.cluster.prediction import Model, check_prediction, predict_on
+
+            cluster = left.enter_context(place.join())
+            check_prediction(cluster, loaded, plain)
+            err.print(cluster.said, style="yellow", markup=False)
+            options = (("runtime", runtime), ("precision", precision))
+            model = Model((bundle, *also), options)
+            predicting = partial(predict_on, cluster, model, jobs=jobs)
+        bad = score_slides(loaded, slides, folder, settings, made_by, jobs) if folder else 0
+        if file is None:
+            rows = _predict(predicting, plain)
+            sys.stdout.write(table_bytes(rows, format, layout).decode("utf-8"))
+        elif plain:
+            rows = _predict_into(file, format, loaded, predicting, plain, layout, made_by, finished)
+        else:
+            rows = []
     if bad := bad + sum(bool(row["problem"]) for row in rows):
         err.print(f"{bad} of {len(items)} files could not be used.", style="yellow")
         raise typer.Exit(1)
@@ -107,25 +136,62 @@ def _check_usage(
         raise typer.BadParameter(f"--{option} has no effect without a folder: --out FOLDER.")
 
 
-def _more(loaded: Bundle) -> tuple[str, ...]:
-    """Return the columns of what this bundle knows beyond probabilities."""
-    card = loaded.card
-    decides = any((card.decision, card.conformal, card.ood, card.checks))
+def _check_runtime(runtime: str, precision: str) -> None:
+    """Refuse names that nobody knows, and a precision that the runtime does not have."""
+    from cytolens.bundle.runtime import PRECISIONS, RUNTIMES
+
+    known = ("auto", *RUNTIMES)
+    for option, value, names in (
+        ("--runtime", runtime, known),
+        ("--precision", precision, PRECISIONS),
+    ):
+        if value not in names:
+            raise typer.BadParameter(f"{value!r} is none of {', '.join(names)}.", param_hint=option)
+    if precision != "f32" and runtime not in ("auto", "openvino"):
+        raise typer.BadParameter(
+            f"{runtime} computes in f32 alone; {precision} takes openvino.",
+            param_hint="--precision",
+        )
+
+
+def _load(
+    folders: list[Path], runtime: str, precision: str
+) -> tuple[Bundle | Ensemble, dict[str, Any]]:
+    """Return a bundle, or several as one, and what its predictions depend on."""
+    from cytolens.bundle import Bundle, bundle_id, load_bundle, load_ensemble
+
+    options: Any = {"runtime": runtime, "precision": precision}
+    one = len(folders) == 1
+    loaded = load_bundle(folders[0], **options) if one else load_ensemble(folders, **options)
+    members = (loaded,) if isinstance(loaded, Bundle) else loaded.members
+    return loaded, {
+        "bundle": "+".join(bundle_id(member.folder) for member in members),
+        "classes": list(loaded.classes),
+        "runtime": "+".join(dict.fromkeys(member.runtime_name for member in members)),
+        "precision": precision,
+    }
+
+
+def _more(loaded: Bundle | Ensemble) -> tuple[str, ...]:
+    """Return the columns of what is known beyond probabilities, by one member at least."""
+    from cytolens.bundle import Ensemble
+
+    members = loaded.members if isinstance(loaded, Ensemble) else (loaded,)
+    cards = [member.card for member in members]
+    decides = any(c.decision or c.conformal or c.ood or c.checks for c in cards)
     more = [
-        ("set", card.conformal),
+        ("set", any(card.conformal for card in cards)),
         ("decision", decides),
         ("reasons", decides),
-        ("strangeness", card.ood),
+        ("strangeness", any(card.ood for card in cards)),
     ]
     return tuple(name for name, has in more if has)
 
 
-def _predict(loaded: Bundle, items: list[Item], jobs: int) -> list[Row]:
-    from cytolens.bundle.stream import predict_items
-
+def _predict(predicting: Predicting, items: list[Item]) -> list[Row]:
     rows = []
     with Bars().task("predicting", len(items)) as step:
-        for done in predict_items(loaded, items, jobs=jobs):
+        for done in predicting(items):
             rows.append(done.row)
             step()
     return rows
@@ -134,16 +200,16 @@ def _predict(loaded: Bundle, items: list[Item], jobs: int) -> list[Row]:
 def _predict_into(
     file: Path,
     format: str,
-    loaded: Bundle,
+    loaded: Bundle | Ensemble,
+    predicting: Predicting,
     items: list[Item],
-    jobs: int,
     layout: Layout,
     made_by: dict[str, Any],
     finished: Finished | None,
 ) -> list[Row]:
     """Predict what is not in the table yet, and write it; return the rows that are new."""
     from cytolens.bundle.journal import open_journal
-    from cytolens.bundle.stream import predict_items, unfinished
+    from cytolens.bundle.stream import unfinished
     from cytolens.bundle.table import table_bytes, write_table
 
     if finished is not None:
@@ -160,7 +226,7 @@ def _predict_into(
             err.print(f"Going on after {len(found)} of {len(items)} images.", markup=False)
         todo = unfinished(items, lambda item: item.name in found)
         with Bars().task("predicting", len(todo)) as step:
-            for done in predict_items(loaded, todo, jobs=jobs):
+            for done in predicting(todo):
                 if done.item.name not in found:
                     found[done.item.name] = done.row
                     journal.add([done])
@@ -171,7 +237,7 @@ def _predict_into(
     return rows
 
 
-def _check_same(finished: Finished, loaded: Bundle, items: list[Item]) -> None:
+def _check_same(finished: Finished, loaded: Bundle | Ensemble, items: list[Item]) -> None:
     """Predict one image of a table again: a table says nothing of the bundle that made it.
 
     Raises:

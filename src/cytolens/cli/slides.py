@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cytolens.cli.console import Bars, err, out
 
 if TYPE_CHECKING:
-    from cytolens.bundle import Bundle
+    from cytolens.bundle import Bundle, Ensemble
     from cytolens.bundle.inputs import Item
 
 
@@ -19,14 +19,23 @@ def part(
 ) -> tuple[list[Item], list[Item]]:
     """Return images, and what is scored by tiles; without a folder the latter cannot be used.
 
+    The files of a DICOM slide in one folder are one slide: the first of them stands for all.
+
     Args:
         every: score every file by tiles.
     """
+    from cytolens.bundle.dicom import slide_series
     from cytolens.bundle.fields import is_slide
     from cytolens.bundle.inputs import broken
 
     plain, slides = [], []
+    first: dict[tuple[Path, str], str] = {}
     for item in items:
+        if item.path is not None and (series := slide_series(item.path)) is not None:
+            name = first.setdefault((item.path.parent, series), item.name)
+            if name != item.name:
+                err.print(f"{item.name}: part of the slide {name}", markup=False)
+                continue
         if not (every or (item.path is not None and is_slide(item.path))):
             plain.append(item)
         elif folder is None:
@@ -37,8 +46,24 @@ def part(
     return plain, slides
 
 
+def refuse_slides(items: list[Item]) -> None:
+    """Refuse slides where a cluster was asked for: each is scored by one machine.
+
+    Raises:
+        InputError: there is one.
+    """
+    from cytolens.core.errors import InputError
+
+    if items:
+        raise InputError(
+            f"{len(items)} slides would be scored by tiles, which a cluster does not do.",
+            rows=[item.name for item in items],
+            fix="score them without --engine ray; several machines can share them by name.",
+        )
+
+
 def score_slides(
-    loaded: Bundle,
+    loaded: Bundle | Ensemble,
     items: list[Item],
     folder: Path,
     settings: dict[str, Any],
@@ -47,7 +72,8 @@ def score_slides(
 ) -> int:
     """Score each into a folder of its own, and tell a line of it; return how many failed.
 
-    One that was scored before by the same bundle, with the same settings, is kept.
+    One that was scored before by the same bundle, with the same settings, is kept; one that was cut
+    off goes on.
     """
     from cytolens.core.errors import CytolensError
 
@@ -79,27 +105,31 @@ def score_slides(
 
 
 def _score(
-    loaded: Bundle, item: Item, place: Path, about: dict[str, Any], jobs: int
+    loaded: Bundle | Ensemble, item: Item, place: Path, about: dict[str, Any], jobs: int
 ) -> dict[str, Any]:
     from cytolens.bundle.field import ArrayField
     from cytolens.bundle.fields import open_field
     from cytolens.bundle.slide import score_field
     from cytolens.bundle.slide_folder import finished_slide, write_slide
+    from cytolens.bundle.tile_journal import open_tiles
 
     if (before := finished_slide(place, about)) is not None:
         return before
     settings = about["settings"]
     opened = ArrayField(item.read(), item.name) if item.path is None else open_field(item.path)
-    with closing(opened) as large:
+    with closing(opened) as large, open_tiles(place, about) as journal:
+        if len(journal):
+            err.print(f"{item.name}: going on after {len(journal)} tiles.", markup=False)
         scored = score_field(
             loaded,
             large,
             tile=settings["tile"],
             um_per_px=settings["um_per_px"],
             whole=settings["whole"],
-            abnormal=(loaded.card.decision or {}).get("abnormal", ()),
+            abnormal=loaded.abnormal,
             jobs=jobs,
             progress=Bars(),
             name=place.name,
+            journal=journal,
         )
         return write_slide(scored, large, place, top=settings["top"], about=about)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cytolens.core.database import connect
 from cytolens.core.errors import InputError
 from cytolens.core.files import cache_dir, writing
+from cytolens.core.profile import stage
 from cytolens.data.manifest import Manifest
 from cytolens.data.reading import ImageProblem, decode_image
 
@@ -80,10 +81,12 @@ def scan(
 
         def look(file: Path) -> Fact | str:
             try:
-                content = file.read_bytes()
+                with stage("read"):
+                    content = file.read_bytes()
             except OSError as error:
                 return f"cannot be read ({error.strerror})"
-            digest = hashlib.sha256(content).hexdigest()
+            with stage("hash"):
+                digest = hashlib.sha256(content).hexdigest()
             return known.get(digest) or _look(file, content, digest)
 
         found: list[Fact | str] = []

@@ -8,7 +8,7 @@ import io
 import math
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,18 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif"}
 )
 _MISSING = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>"})
+_MEANT = {"image": "a path", "label": "a class name"}
 _RARE = 3  # a class this small whose name is nearly another's is taken for a typo
 
 
-def read_manifest(path: Path | str) -> Manifest:
+def read_manifest(path: Path | str, *, labels: bool = True) -> Manifest:
     """Read a manifest.
 
     Args:
         path: a CSV or Parquet file with at least the columns `image` and `label`, a folder that
             holds a `manifest.csv` or `manifest.parquet`, or a folder of class folders.
+        labels: whether a file must have them. False, for images that are only looked at: a label
+            that is missing is "", and neither labels nor groups are checked.
 
     Raises:
         InputError: the file or its columns are missing, cells are empty or NaN, rows are
@@ -37,22 +40,25 @@ def read_manifest(path: Path | str) -> Manifest:
     if path.is_dir():
         for name in ("manifest.csv", "manifest.parquet"):
             if (path / name).is_file():
-                return read_manifest(path / name)
+                return read_manifest(path / name, labels=labels)
         return _from_folders(path)
     if not path.exists():
         raise InputError(
             f"There is no manifest at {path}.",
             expected="a CSV or Parquet file, or a folder of class folders",
         )
-    records = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    rows = _rows(records, path)
+    read = _parquet if path.suffix.lower() == ".parquet" else _csv
+    needed = COLUMNS[: 2 if labels else 1]
+    rows = _rows(read(path, needed), path, needed)
     _check_files(rows, path)
-    _check_typos(rows)
+    if labels:
+        _check_partial_groups(rows, path)
+        _check_typos(rows)
     name = path.parent.resolve().name if path.stem == "manifest" else path.stem
     return Manifest(tuple(rows), name)
 
 
-def _csv(path: Path) -> list[dict[str, str]]:
+def _csv(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -75,7 +81,7 @@ def _csv(path: Path) -> list[dict[str, str]]:
         ) from error
     parsed = [cells for _, cells in numbered]
     header = [cell.strip().lower() for cell in parsed[0]]
-    _check_header(header, path)
+    _check_header(header, path, needed)
     ragged = [f"line {n}" for n, cells in numbered if len(cells) != len(header)]
     if ragged:
         raise InputError(
@@ -87,7 +93,7 @@ def _csv(path: Path) -> list[dict[str, str]]:
     return [dict(zip(header, (c.strip() for c in cells), strict=True)) for cells in parsed[1:]]
 
 
-def _parquet(path: Path) -> list[dict[str, Any]]:
+def _parquet(path: Path, needed: Sequence[str]) -> list[dict[str, Any]]:
     import pyarrow.parquet
 
     try:
@@ -95,19 +101,19 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path} is not a Parquet file: {error}.") from error
     table = table.rename_columns([name.strip().lower() for name in table.column_names])
-    _check_header(table.column_names, path)
+    _check_header(table.column_names, path, needed)
     records: list[dict[str, Any]] = table.to_pylist()
     if not records:
         raise InputError(f"{path} holds no rows.", expected="a row an image")
     return records
 
 
-def _check_header(header: list[str], path: Path) -> None:
-    if missing := [name for name in ("image", "label") if name not in header]:
+def _check_header(header: list[str], path: Path, needed: Sequence[str]) -> None:
+    if missing := [name for name in needed if name not in header]:
         raise InputError(
             f"{path} lacks the column{'s' if len(missing) > 1 else ''} {' and '.join(missing)}.",
             rows=[f"found: {', '.join(header)}"],
-            expected=f"image and label; optional: {', '.join(COLUMNS[2:])}",
+            expected=f"{' and '.join(needed)}; optional: {', '.join(COLUMNS[len(needed) :])}",
         )
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise InputError(f"{path} names the column {', '.join(twice)} twice.")
@@ -123,16 +129,17 @@ def _text(value: Any) -> str | None:
     return None if text.lower() in _MISSING else text
 
 
-def _rows(records: Iterable[Mapping[str, Any]], path: Path) -> list[Row]:
+def _rows(records: Iterable[Mapping[str, Any]], path: Path, needed: Sequence[str]) -> list[Row]:
     root = path.resolve().parent
     rows: list[Row] = []
     empty: list[str] = []
     not_number: list[str] = []
     for number, record in enumerate(records, start=2):
         cells = {key: _text(value) for key, value in record.items()}
-        image, label = cells["image"], cells["label"]
-        if image is None or label is None:
-            empty.append(f"row {number}: image={record['image']!r}, label={record['label']!r}")
+        image, label = cells["image"], cells.get("label")
+        if image is None or any(cells[name] is None for name in needed):
+            seen = ", ".join(f"{name}={record[name]!r}" for name in needed)
+            empty.append(f"row {number}: {seen}")
             continue
         scale = cells.get("um_per_px")
         if scale is not None and not _is_positive(scale):
@@ -144,7 +151,7 @@ def _rows(records: Iterable[Mapping[str, Any]], path: Path) -> list[Row]:
             Row(
                 id=image,
                 image=_resolve(root, image),
-                label=label,
+                label=label or "",
                 group=cells.get("group"),
                 dataset=cells.get("dataset"),
                 mask=_resolve(root, mask.replace("\\", "/")) if mask else None,
@@ -156,9 +163,9 @@ def _rows(records: Iterable[Mapping[str, Any]], path: Path) -> list[Row]:
         )
     if empty:
         raise InputError(
-            f"{len(empty)} rows of {path.name} have no image or no label (empty or NaN).",
+            f"{len(empty)} rows of {path.name} have no {' or no '.join(needed)} (empty or NaN).",
             rows=empty,
-            expected="a path and a class name in each row",
+            expected=" and ".join(_MEANT[name] for name in needed) + " in each row",
             fix="fill them in or delete these rows.",
         )
     if not_number:
@@ -167,7 +174,6 @@ def _rows(records: Iterable[Mapping[str, Any]], path: Path) -> list[Row]:
             rows=not_number,
             expected="micrometres a pixel as a number above 0, or an empty cell",
         )
-    _check_partial_groups(rows, path)
     return rows
 
 

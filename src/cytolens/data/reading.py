@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cytolens.core.errors import CytolensError
+from cytolens.core.profile import stage
 
 MAX_PIXELS = 89_000_000  # a 9,400 x 9,400 field, Pillow's own limit; slides want tiles
 MIN_SIDE = 8
@@ -56,7 +57,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with stage("read"):
+            return path.read_bytes()
     except FileNotFoundError as error:
         raise ImageProblem(path, "does not exist") from error
     except OSError as error:
@@ -68,7 +70,7 @@ def decode_image(path: Path, content: bytes) -> NDArray[np.uint8]:
     if not content:
         raise ImageProblem(path, "is empty (0 bytes)")
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with stage("decode"), Image.open(io.BytesIO(content)) as image:
             return _pixels(path, image)
     except UnidentifiedImageError as error:
         raise ImageProblem(path, "is not an image of a known format") from error
@@ -104,4 +106,5 @@ def _pixels(path: Path, image: Image.Image) -> NDArray[np.uint8]:
         return np.ascontiguousarray(pixels[..., :3])
     if mode not in ("RGB", "L", "P", "1", "YCbCr"):
         raise ImageProblem(path, f"has the colour mode {mode}; save it as RGB")
-    return np.asarray(image.convert("RGB"), dtype=np.uint8)
+    # Pillow would copy an image that is RGB already.
+    return np.asarray(image if mode == "RGB" else image.convert("RGB"), dtype=np.uint8)

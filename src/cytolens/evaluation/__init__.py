@@ -25,13 +25,13 @@ from cytolens.evaluation.choosing import (
 )
 from cytolens.evaluation.compare import compare
 from cytolens.evaluation.conformal import (
-    CONFORMAL_METHODS,
     Conformal,
     conformal_fit,
     coverage,
     fit_conformal,
     images_needed,
 )
+from cytolens.evaluation.conformal_scores import CONFORMAL_METHODS, Penalty
 from cytolens.evaluation.costs import cheapest_decisions, cost_report
 from cytolens.evaluation.crossfit import (
     Parts,
@@ -109,6 +109,7 @@ __all__ = [
     "NoCalibration",
     "OperatingPoint",
     "Parts",
+    "Penalty",
     "PointScores",
     "Predictions",
     "Rates",

@@ -13,12 +13,18 @@ from numpy.typing import ArrayLike, NDArray
 from cytolens.core.errors import InputError
 from cytolens.core.registry import did_you_mean
 from cytolens.evaluation.checks import probability_table, require_share, whole_numbers
+from cytolens.evaluation.conformal_scores import (
+    CONFORMAL_METHODS,
+    ROUNDING,
+    Penalty,
+    choose_penalty,
+    quantiles_of,
+    strangeness,
+    tuning_rows,
+)
 from cytolens.evaluation.crossfit import Applied, Fit
 from cytolens.evaluation.intervals import RESAMPLES, unit_ratio, unit_shares
 from cytolens.evaluation.predictions import Predictions
-
-CONFORMAL_METHODS = ("aps", "lac")
-_ROUNDING = 1e-9
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,11 +37,12 @@ class Conformal:
 
     Attributes:
         level: the share of images whose set shall hold the true class.
-        method: the score, "aps" or "lac" (`strangeness`).
+        method: the score, "aps", "lac" or "raps" (`strangeness`).
         class_conditional: the level holds for each true class by itself.
         quantiles: the largest score a class may have to be in a set, one a class; None where the
             images were too few to bound it, so that the class is in every set.
-        n: the images it was fitted on.
+        n: the images these bounds were fitted on.
+        penalty: of "raps", on long sets.
     """
 
     level: float
@@ -43,9 +50,12 @@ class Conformal:
     class_conditional: bool
     quantiles: tuple[float | None, ...]
     n: int
+    penalty: Penalty | None = None
 
     def __post_init__(self) -> None:
         _require(self.level, self.method)
+        if (self.penalty is not None) != (self.method == "raps"):
+            raise InputError(f"Sets of {self.method!r} with the penalty {self.penalty}.")
         bounds = [value for value in self.quantiles if value is not None]
         if not self.quantiles or not np.isfinite(bounds).all():
             raise InputError(f"The conformal quantiles are {self.quantiles}.")
@@ -59,18 +69,22 @@ class Conformal:
         """
         table = probability_table(probabilities, len(self.quantiles))
         bounds = [np.inf if value is None else value for value in self.quantiles]
-        inside = strangeness(table, self.method) <= np.array(bounds)  # [n, k]
+        inside = strangeness(table, self.method, self.penalty) <= np.array(bounds)  # [n, k]
         if never_empty:
             inside[np.arange(len(table)), table.argmax(axis=1)] = True
         return np.asarray(inside, np.bool_)
 
     def to_json(self) -> dict[str, Any]:
-        """Return {level, method, class_conditional, parameters {quantiles}, n}."""
+        """Return {level, method, class_conditional, parameters {quantiles}, n}.
+
+        The parameters of "raps" hold k_reg and lambda as well.
+        """
+        penalty = {} if self.penalty is None else self.penalty.to_json()
         return {
             "level": self.level,
             "method": self.method,
             "class_conditional": self.class_conditional,
-            "parameters": {"quantiles": list(self.quantiles)},
+            "parameters": {"quantiles": list(self.quantiles)} | penalty,
             "n": self.n,
         }
 
@@ -83,38 +97,23 @@ class Conformal:
         """
         try:
             quantiles = content["parameters"]["quantiles"]
+            method = str(content["method"])
             return cls(
                 float(content["level"]),
-                str(content["method"]),
+                method,
                 bool(content["class_conditional"]),
                 tuple(None if value is None else float(value) for value in quantiles),
                 int(content["n"]),
+                Penalty.from_json(content["parameters"]) if method == "raps" else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError("The conformal part cannot be read.") from error
 
 
-def strangeness(probabilities: Floats, method: str) -> Floats:
-    """Return how strange each class would be as the truth, float64 [n, k] in [0, 1].
-
-    "lac" (least ambiguous classifier, Sadinle, Lei and Wasserman 2019): 1 - p.
-    "aps" (adaptive prediction sets, Romano, Sesia and Candès 2020): the probability of all classes
-    that are more probable. Theirs adds a random share of the class's own; it is left out, here
-    and when fitting alike, so that an image always gets the same set, and never an empty one.
-    """
-    if method == "lac":
-        return np.asarray(1 - probabilities, np.float64)
-    above = [
-        np.where(probabilities > column[:, None], probabilities, 0.0).sum(axis=1)
-        for column in probabilities.T
-    ]
-    return np.stack(above, axis=1)  # [n, k]
-
-
 def images_needed(level: float) -> int:
     """Return how many images it takes for a bound: ceil((n + 1) level) <= n; 9 at level .9."""
     require_share(level, "level")
-    return math.ceil(level / (1 - level) - _ROUNDING)
+    return math.ceil(level / (1 - level) - ROUNDING)
 
 
 def fit_conformal(
@@ -124,6 +123,9 @@ def fit_conformal(
     level: float,
     method: str = "aps",
     class_conditional: bool = False,
+    units: Sequence[str] | None = None,
+    penalty: Penalty | None = None,
+    seed: int = 0,
 ) -> Conformal:
     """Fit split conformal sets (Vovk, Gammerman and Shafer 2005; Papadopoulos et al. 2002).
 
@@ -132,14 +134,20 @@ def fit_conformal(
     `level`. With `class_conditional` (Mondrian; Vovk 2012) each class has a bound of its own
     images, and the level holds for each class.
 
+    The penalty of "raps" is chosen on about three tenths of the units, which are then left out of
+    the bound (`tuning_rows`, `choose_penalty`), unless it is given.
+
     Args:
         probabilities: [n, k], n > 0, of images that neither the model nor, strictly, the
             calibrator was fitted on; one row an image (`each_image_once`).
         labels: integers [n] from 0 to k - 1.
+        units: [n], what must not be divided; None: each image by itself. "raps" alone uses them.
+        penalty: of "raps", chosen elsewhere.
+        seed: of the units that are held apart for the choice.
 
     Raises:
-        InputError: a level outside (0, 1), an unknown method, no images, or rows that are no
-            probabilities.
+        InputError: a level outside (0, 1), an unknown method, no images, rows that are no
+            probabilities, or a penalty of another method.
     """
     _require(level, method)
     table, truth = probability_table(probabilities), whole_numbers(labels, "labels")
@@ -152,12 +160,15 @@ def fit_conformal(
         )
     if truth.min() < 0 or truth.max() >= k:
         raise InputError("A label is out of range.", expected=f"0 to {k - 1}")
-    scores = strangeness(table, method)[np.arange(n), truth]  # [n]
-    if class_conditional:
-        quantiles = tuple(_quantile(scores[truth == index], level) for index in range(k))
-    else:
-        quantiles = (_quantile(scores, level),) * k
-    return Conformal(level, method, class_conditional, quantiles, n)
+    if method == "raps" and penalty is None:
+        apart = tuning_rows(range(n) if units is None else units, seed)
+        penalty = choose_penalty(
+            table[apart], truth[apart], level=level, class_conditional=class_conditional
+        )
+        table, truth = table[~apart], truth[~apart]
+    scores = strangeness(table, method, penalty)[np.arange(len(truth)), truth]
+    quantiles = quantiles_of(scores, truth, k, level, class_conditional=class_conditional)
+    return Conformal(level, method, class_conditional, quantiles, len(truth), penalty)
 
 
 def conformal_fit(
@@ -166,6 +177,7 @@ def conformal_fit(
     *,
     class_conditional: bool = False,
     never_empty: bool = True,
+    seed: int = 0,
 ) -> Fit:
     """Return the fit of such sets, as `crossfit_rows` and `chain` take it."""
 
@@ -176,6 +188,8 @@ def conformal_fit(
             level=level,
             method=method,
             class_conditional=class_conditional,
+            units=predictions.units,
+            seed=seed,
         )
         return lambda probabilities: fitted.sets(probabilities, never_empty=never_empty)
 
@@ -238,8 +252,3 @@ def _require(level: float, method: str) -> None:
             f"Unknown conformal method {method!r}{did_you_mean(method, CONFORMAL_METHODS)}.",
             expected=f"one of {', '.join(CONFORMAL_METHODS)}",
         )
-
-
-def _quantile(scores: Floats, level: float) -> float | None:
-    rank = math.ceil((len(scores) + 1) * level - _ROUNDING)
-    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else None

@@ -97,6 +97,8 @@ def _conformal(
         level=config.level,
         method=config.sets,
         class_conditional=config.class_conditional,
+        units=once.units,
+        seed=seed,
     )
     never_empty = not config.empty_sets
     sets = conformal_fit(
@@ -104,6 +106,7 @@ def _conformal(
         config.sets,
         class_conditional=config.class_conditional,
         never_empty=never_empty,
+        seed=seed,
     )
     fit = chain(calibration_fit(choice.calibrator.name), sets)
     held = crossfit_rows(predictions, fit, seed=seed)

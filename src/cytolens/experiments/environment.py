@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import cytolens
+from cytolens.core import profile
 
 _PACKAGES = (
     "numpy",
@@ -25,6 +26,13 @@ _PACKAGES = (
     "torch",
     "torchvision",
 )
+# What a profile calls the stages of a run.
+_SHORT = {
+    "read and check": "check",
+    "extract features": "extract",
+    "embedding plot": "embed",
+    "learn on the cluster": "cluster",
+}
 
 
 class Clock:
@@ -37,7 +45,8 @@ class Clock:
     def stage(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         try:
-            yield
+            with profile.stage(_SHORT.get(name, name)):
+                yield
         finally:
             spent = time.perf_counter() - started
             self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
@@ -53,11 +62,16 @@ def describe(clock: Clock, engine: str, device: str, notes: list[str]) -> dict[s
         "torch": _version("torch"),
         "device": device,
         "engine": engine,
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": packages(),
         "command": command_line(),
         "seconds": clock.seconds,
         "notes": notes,
     }
+
+
+def packages() -> dict[str, str | None]:
+    """Return the versions of the libraries whose numbers a run depends on."""
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def _version(package: str) -> str | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cytolens.bundle import bundle_id, export, load_bundle
 from cytolens.bundle.card import CARD, OPENVINO, OPENVINO_INT8, find_bundle, read_bundle_card
+from cytolens.bundle.model_card import write_model_card
 from cytolens.bundle.predict import Bundle
 from cytolens.bundle.quantise import quantise_bundle
 from cytolens.bundle.runtime import Precision, Runtime, create_runtime
@@ -58,6 +59,8 @@ class Material:
 def export_plain(folder: Path, form: str) -> dict[str, Any]:
     """Add a float32 export to a bundle and compare it with the network in torch.
 
+    The model card in the bundle is written anew, so that its table of files holds the export.
+
     Args:
         folder: of the bundle, or of the run that holds it.
         form: "onnx" or "openvino".
@@ -72,6 +75,7 @@ def export_plain(folder: Path, form: str) -> dict[str, Any]:
     place = find_bundle(folder)
     before = read_bundle_card(place).files
     card = export.export_bundle(place, form)
+    write_model_card(place)
     drawn = rng(0, "export").integers(0, 256, (_EXAMPLES, *card.size, 3), dtype=np.uint8)
     found, _ = create_runtime(place, card, form).run(drawn)
     expected, _ = create_runtime(place, card, "torch").run(drawn)
@@ -92,7 +96,8 @@ def export_precision(
 
     Both run in OpenVINO, whose float32 form is written first where it is missing. Measured are the
     test images of the bundle's own fold, which its model never saw; of a bundle without its run,
-    images of `data` that the ranges were not taken from.
+    images of `data` that the ranges were not taken from. The model card in the bundle is written
+    anew where a file was added.
 
     Args:
         folder: a run with a bundle (also as RUN/bundle), or a bundle and `data`.
@@ -123,6 +128,8 @@ def export_precision(
                 step()
         quantise_bundle(place, images)
         files += OPENVINO_INT8
+    if read_bundle_card(place).files != card.files:
+        write_model_card(place)
     names: tuple[Precision, Precision] = ("f32", precision)
     bundles = {name: load_bundle(place, "openvino", name) for name in names}
     found: dict[str, Predictions] = {}

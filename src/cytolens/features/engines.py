@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -15,9 +14,12 @@ from torch import nn
 
 from cytolens.core.errors import InputError
 from cytolens.core.registry import Registry
+from cytolens.features.requests import Requests, load_openvino
 
 Precision = Literal["f32", "bf16"]
 Pixels = Literal["u8", "f32"]  # the type of what goes in, 0…255 in any case
+_AHEAD = 1  # batches that are under way while the features of one are taken
+
 Batches = Iterable[NDArray[np.uint8]] | Iterable[NDArray[np.float32]]
 
 
@@ -45,7 +47,22 @@ ENGINES: Registry[EngineFactory] = Registry("engine")
 
 
 class TorchEngine:
-    """Plain torch in inference mode, on CUDA when there is a device."""
+    """Torch in inference mode: on CUDA when there is a device, else on the CPU.
+
+    On CUDA convolutions run channels last, batches travel from pinned memory while the one before
+    is computed, and what comes back does not stop the next. Each of these can be asked for on any
+    device, so that one code serves both.
+
+    Args:
+        lower: network part, [N, H, W, 3] -> features.
+        size: not used: torch takes any.
+        precision: "bf16" is autocast.
+        pixels: not used.
+        device: where it runs; None: CUDA when there is a device, else the CPU.
+        channels_last: memory format of the weights; None: on CUDA.
+        compiled: compile for whole batches; the first one takes a minute, and a batch of another
+            size runs as it is.
+    """
 
     def __init__(
         self,
@@ -53,22 +70,68 @@ class TorchEngine:
         size: tuple[int, int],
         precision: Precision,
         pixels: Pixels = "u8",
+        *,
+        device: torch.device | str | None = None,
+        channels_last: bool | None = None,
+        compiled: bool = False,
     ) -> None:
         del size, pixels
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        usual = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = torch.device(device or usual)
+        self._cuda = self._device.type == "cuda"
         self._lower = lower.eval().to(self._device)
+        if self._cuda if channels_last is None else channels_last:
+            self._lower = self._lower.to(memory_format=torch.channels_last)
         self._half = precision == "bf16"
+        self._compiled = torch.compile(self._lower, dynamic=False) if compiled else None
+        self._whole = 0  # images of the batches that the compiled one is for
 
     def run(self, batches: Batches) -> Iterator[NDArray[np.float32]]:
-        kind = self._device.type
+        waiting: deque[tuple[torch.Tensor, torch.cuda.Event | None]] = deque()
         for batch in batches:
-            with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=self._half):
-                out = self._lower(torch.from_numpy(batch).to(self._device))
-            yield out.float().cpu().numpy()
+            waiting.append(self._started(batch))
+            if len(waiting) > _AHEAD:
+                yield _arrived(*waiting.popleft())
+        while waiting:
+            yield _arrived(*waiting.popleft())
+
+    def _started(
+        self, batch: NDArray[np.uint8] | NDArray[np.float32]
+    ) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+        """Send a batch, compute it and ask for its features; on CUDA none of it is waited for."""
+        sent = torch.from_numpy(batch)
+        if self._cuda:
+            sent = sent.pin_memory()
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.type, torch.bfloat16, enabled=self._half),
+        ):
+            out = self._network(len(batch))(sent.to(self._device, non_blocking=True)).float()
+        if not self._cuda:
+            return out, None
+        back = torch.empty(out.shape, dtype=out.dtype, pin_memory=True)
+        back.copy_(out, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        return back, event
+
+    def _network(self, images: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        if self._compiled is None:
+            return self._lower
+        self._whole = self._whole or images
+        return self._compiled if images == self._whole else self._lower
+
+
+def _arrived(features: torch.Tensor, event: torch.cuda.Event | None) -> NDArray[np.float32]:
+    """Wait until features are in this machine's memory."""
+    if event is not None:
+        event.synchronize()
+    found: NDArray[np.float32] = features.contiguous().numpy()
+    return found
 
 
 class OpenVINOEngine:
-    """OpenVINO on the CPU: small chunks in several asynchronous requests.
+    """OpenVINO on the CPU; see `Requests`.
 
     Args:
         lower: traced network part, [N, H, W, 3] -> features.
@@ -77,8 +140,6 @@ class OpenVINOEngine:
         pixels: the type of the input.
     """
 
-    chunk = 8
-
     def __init__(
         self,
         lower: nn.Module,
@@ -86,9 +147,7 @@ class OpenVINOEngine:
         precision: Precision,
         pixels: Pixels = "u8",
     ) -> None:
-        os.environ.setdefault("OPENVINO_TELEMETRY", "0")
-        import openvino
-
+        openvino = load_openvino()
         example = torch.zeros(1, *size, 3, dtype=torch.uint8 if pixels == "u8" else torch.float32)
         with warnings.catch_warnings():
             # OpenVINO's converter traces with torch.jit, which torch has deprecated.
@@ -99,50 +158,11 @@ class OpenVINOEngine:
                 example_input=example,
                 input=[([-1, *size, 3], getattr(openvino.Type, pixels))],
             )
-        settings = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": precision,
-            "NUM_STREAMS": str(max(1, (os.cpu_count() or 1))),
-        }
-        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
-        self._width = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._requests = Requests(model, precision)
 
     def run(self, batches: Batches) -> Iterator[NDArray[np.float32]]:
-        # No Python callbacks: a thread that still leaves one waits for the interpreter while the
-        # interpreter, letting go of the network, waits for the thread.
-        free = [self._compiled.create_infer_request() for _ in range(self._width)]
-        busy: deque[tuple[Any, list[NDArray[np.float32]]]] = deque()
-        waiting: deque[tuple[int, list[NDArray[np.float32]]]] = deque()  # chunks, their results
-
-        def finish() -> None:
-            request, results = busy.popleft()
-            results.append(_result(request))
-            free.append(request)
-
-        # The next batch is made while requests of this one are still at work: what goes into a
-        # request is copied when it starts, so that its maker may use the array again.
-        for batch in batches:
-            results: list[NDArray[np.float32]] = []
-            chunks = [batch[i : i + self.chunk] for i in range(0, len(batch), self.chunk)]
-            waiting.append((len(chunks), results))
-            for chunk in chunks:
-                if not free:
-                    finish()
-                request = free.pop()
-                request.start_async({0: chunk})
-                busy.append((request, results))
-            while waiting and len(waiting[0][1]) == waiting[0][0]:
-                yield np.concatenate(waiting.popleft()[1])
-        while waiting:
-            while len(waiting[0][1]) < waiting[0][0]:
-                finish()
-            yield np.concatenate(waiting.popleft()[1])
-
-
-def _result(request: Any) -> NDArray[np.float32]:
-    """Wait for a request and copy what it computed, before it is used again."""
-    request.wait()
-    return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+        for (features,) in self._requests.run(batches):
+            yield features
 
 
 ENGINES.register("openvino", OpenVINOEngine)

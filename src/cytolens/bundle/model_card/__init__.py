@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cytolens.bundle.assessment import Assessment
 from cytolens.bundle.card import BundleCard, check_files, find_bundle, read_bundle_card
-from cytolens.bundle.model_card import about, doubt, origin, scores
+from cytolens.bundle.model_card import about, doubt, origin, scores, training
 from cytolens.bundle.model_card.checklists import checklists
 from cytolens.bundle.model_card.document import ModelCard, Section, Text
 from cytolens.bundle.save import amend_bundle
@@ -49,6 +49,7 @@ def of_card(card: BundleCard) -> ModelCard:
         about.use(content),
         about.data(content),
         about.protocol(content),
+        training.training(content),
         scores.results(content),
         scores.subgroups(content),
         doubt.calibration(content),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cytolens.bundle.model_card.document import Block, Points, Section, Table, Text, facts
+from cytolens.bundle.model_card.training import parts
 from cytolens.bundle.model_card.words import (
     AUTHORS,
     at,
@@ -215,6 +216,7 @@ def data(content: Content) -> Section:
             Table(("Class", "Tested images"), rows)
             if rows
             else Text("How many images each class has is not in the bundle."),
+            parts(content),
             Text(
                 f"{AUTHORS}how, where and when the images were taken and stained, from whom, who "
                 "named their classes and by what standard, and who may use them."

@@ -30,6 +30,7 @@ _METHODS = {
 _SETS = {
     "aps": "adaptive sets, which grow with doubt (APS)",
     "lac": "the smallest sets (LAC)",
+    "raps": "adaptive sets, of which long ones are kept short (RAPS)",
 }
 _CALIBRATION = {"ece": "Expected calibration error", "brier": "Brier score", "log_loss": "Log loss"}
 _COVERAGE = {

@@ -8,6 +8,7 @@ from typing import Any
 from cytolens.bundle.card import MODEL, ONNX, OPENVINO, OPENVINO_INT8, REFERENCE
 from cytolens.bundle.model_card.about import of_this_model
 from cytolens.bundle.model_card.document import Block, Code, Points, Section, Table, Text, facts
+from cytolens.bundle.model_card.training import libraries
 from cytolens.bundle.model_card.words import at, count, or_missing, texts
 
 Content = Mapping[str, Any]
@@ -51,10 +52,8 @@ def provenance(content: Content) -> Section:
             ("cytolens", or_missing(at(content, "provenance.cytolens"))),
             ("Format of the bundle", str(content["format"])),
         ),
-        Text(
-            "Versions of other libraries, the machine and the full recipe stand in the folder of "
-            "the run (environment.json, recipe.toml), not in the bundle."
-        ),
+        libraries(content),
+        Text("The machine stands in the folder of the run (environment.json), not in the bundle."),
     ]
     if notes:
         blocks += [Text("Notes of the run on this bundle:"), Points(notes)]

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from cytolens.bundle import Bundle, Prediction, load_bundle
+from cytolens.bundle.inputs import Item, open_inputs
+from cytolens.bundle.stream import predict_opened
 from cytolens.core.errors import InputError
 from cytolens.core.files import sha256_file
 from cytolens.core.progress import Progress, Silent
-from cytolens.data.reading import read_image
 from cytolens.experiments.explaining.choosing import RULE, choose
 from cytolens.experiments.explaining.explained import Asked, called, write_explanations
 from cytolens.experiments.explaining.folder import check_free, explanations_folder
@@ -127,7 +128,7 @@ def explain_images(
 
     Args:
         bundle: a bundle, or a run that holds one.
-        files: images.
+        files: images, and what else `bundle.inputs.open_inputs` takes.
         methods, question, overwrite: as in `explain_run`.
 
     Returns:
@@ -142,9 +143,9 @@ def explain_images(
     methods = create_methods() if methods is None else list(methods)
     loaded = load_bundle(bundle)
     check_free(out, overwrite=overwrite)
-    found = list(loaded.predict_many(files))
-    good = [one for one in found if not one.problem]
-    skipped = [{"file": one.image, "problem": one.problem} for one in found if one.problem]
+    found = list(predict_opened(loaded, open_inputs(files)))
+    good = [(item, one) for item, one in found if not one.problem]
+    skipped = [{"file": one.image, "problem": one.problem} for _, one in found if one.problem]
     if not good:
         raise InputError(
             "None of the images can be used.",
@@ -161,23 +162,27 @@ def explain_images(
 
 
 def _from_files(
-    bundle: Bundle, subject: Subject, predicted: Sequence[Prediction], question: Question
+    bundle: Bundle,
+    subject: Subject,
+    predicted: Sequence[tuple[Item, Prediction]],
+    question: Question,
 ) -> list[Asked]:
-    ids = [one.image for one in predicted]
-    probabilities = np.array([[one.probabilities[c] for c in bundle.classes] for one in predicted])
+    ids = [one.image for _, one in predicted]
+    rows = [[one.probabilities[c] for c in bundle.classes] for _, one in predicted]
+    probabilities = np.array(rows)
     costs = costs_of(bundle.card.metrics)
     targets = question.targets(ids, probabilities, bundle.classes, costs)
     return [
         Asked(
             id=one.image,
-            image=subject.prepare(read_image(Path(one.image))),
+            image=subject.prepare(item.read()),
             label=None,
             predicted=str(one.label),
             probability=float(row.max()),
             part="asked",
             target=target,
         )
-        for one, row, target in zip(predicted, probabilities, targets, strict=True)
+        for (item, one), row, target in zip(predicted, probabilities, targets, strict=True)
     ]
 
 

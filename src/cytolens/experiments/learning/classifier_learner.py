@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from cytolens.experiments.learning.frozen import Frozen
 from cytolens.experiments.learning.learned import Learned
 from cytolens.experiments.learning.learner import Setting, Task
 from cytolens.experiments.learning.numbers import create_source
@@ -38,6 +39,9 @@ class ClassifierLearner:
         self.notes: tuple[str, ...] = (*self._source.notes, NO_BUNDLE)
         if recipe.split.validation > 0:
             self.notes += ("the validation part is not used: nothing is chosen by it",)
+
+    def frozen(self, tasks: Sequence[Task], setting: Setting) -> Frozen | None:
+        return self._source.frozen(tasks, setting)
 
     def learn(self, task: Task, setting: Setting) -> Learned:
         """Fit on the fold's training part and predict its test part."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from cytolens.core.progress import Progress
 from cytolens.experiments.environment import Clock
 from cytolens.experiments.folder import Workplace
+from cytolens.experiments.learning.frozen import Frozen
 from cytolens.experiments.learning.learned import Learned
 from cytolens.experiments.preparation import Prepared
 from cytolens.experiments.recipe import Recipe
@@ -66,6 +68,9 @@ class Learner(Protocol):
     @property
     def size(self) -> tuple[int, int] | None:
         """See above; a property, so that a learner may always have a size."""
+
+    def frozen(self, tasks: Sequence[Task], setting: Setting) -> Frozen | None:
+        """Return what is computed once an image for some folds; None where there is nothing."""
 
     def learn(self, task: Task, setting: Setting) -> Learned:
         """Learn one fold and predict its test part."""

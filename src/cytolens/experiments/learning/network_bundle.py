@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
-import cytolens
 from cytolens.bundle.card import BundleCard
 from cytolens.bundle.save import save_bundle
 from cytolens.experiments.learning.learner import Setting, Task
+from cytolens.experiments.learning.provenance import provenance
 from cytolens.experiments.network import Network, weights_summary
 from cytolens.models.network import Trainable
 
@@ -18,9 +21,15 @@ def write_bundle(
     model: Trainable,
     task: Task,
     setting: Setting,
+    facts: Mapping[str, Any],
 ) -> None:
-    """Keep the first fold's model (never the best one: that would look at the test part)."""
-    recipe, manifest, fold = setting.recipe, setting.data.manifest, task.fold
+    """Keep the first fold's model (never the best one: that would look at the test part).
+
+    Args:
+        state: the whole network's tensors.
+        facts: what the fold was fitted with (`Fitted.facts`).
+    """
+    recipe, manifest = setting.recipe, setting.data.manifest
     card = BundleCard(
         classes=manifest.classes,
         backbone=network.weights.backbone,
@@ -30,18 +39,7 @@ def write_bundle(
         size=network.size,
         feature_shape=model.head_input,
         test_views=recipe.evaluation.test_views,
-        provenance={
-            "recipe": recipe.name,
-            "protocol": recipe.protocol,
-            "data": manifest.name,
-            "images": len(manifest),
-            "fold": fold.fold,
-            "trained_on": len(fold.train),
-            "validated_on": len(fold.validation),
-            "tested_on": len(fold.test),
-            "weights": weights_summary(network.weights),
-            "cytolens": cytolens.__version__,
-        },
+        provenance=provenance(task, setting, facts) | {"weights": weights_summary(network.weights)},
     )
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
     save_bundle(setting.place.path / "bundle", card, arrays)

@@ -18,6 +18,7 @@ from cytolens.experiments.learning.calibrating import (
 )
 from cytolens.experiments.learning.embedding_map import write_embedding
 from cytolens.experiments.learning.fitting import REGIMES, Fit, Fitted, training_views
+from cytolens.experiments.learning.frozen import DeepFrozen, Frozen
 from cytolens.experiments.learning.learned import Learned
 from cytolens.experiments.learning.learner import Setting, Task
 from cytolens.experiments.learning.network_bundle import write_bundle
@@ -55,6 +56,14 @@ class NetworkLearner:
         note = self.network.weights.note
         self.notes: tuple[str, ...] = (note,) if note else ()
 
+    def frozen(self, tasks: Sequence[Task], setting: Setting) -> Frozen:
+        wanted: dict[View, set[int]] = defaultdict(set)
+        for task in tasks:
+            for view, rows in self._wanted(task.rows).items():
+                wanted[view] |= set(rows)
+        table = self.network.table(setting.data.manifest, setting.data.facts, setting.store)
+        return DeepFrozen(self.network, table, {v: sorted(some) for v, some in wanted.items()})
+
     def learn(self, task: Task, setting: Setting) -> Learned:
         """Train on the fold's training part and predict its test part."""
         table = self._features(task, setting)
@@ -70,7 +79,8 @@ class NetworkLearner:
         with setting.clock.stage("predict"):
             predicted = self._predict(model, data, task)
         if task.keep:
-            write_bundle(self.network, self.network.state(model, backbone), model, task, setting)
+            state = self.network.state(model, backbone)
+            write_bundle(self.network, state, model, task, setting, fitted.facts)
         return Learned(
             predicted.probabilities, fitted.history, self._facts(fitted, predicted, table)
         )

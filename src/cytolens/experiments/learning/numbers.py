@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from cytolens.core.files import sha256_json
 from cytolens.data.manifest import Manifest
+from cytolens.experiments.learning.frozen import DeepFrozen, Frozen, HandcraftedFrozen
 from cytolens.experiments.learning.learner import Setting, Task
 from cytolens.experiments.network import Network
 from cytolens.experiments.recipe import Recipe
@@ -45,6 +47,9 @@ class Source(Protocol):
     def read(self, task: Task, setting: Setting) -> Numbers:
         """Return the features of the training and the test part."""
 
+    def frozen(self, tasks: Sequence[Task], setting: Setting) -> Frozen | None:
+        """See `Learner.frozen`."""
+
 
 class Deep:
     """View 0 of the images through the frozen backbone.
@@ -73,6 +78,10 @@ class Deep:
         facts = {"features": {"computed": table.computed, "reused": table.reused}}
         return Numbers(train, test, facts)
 
+    def frozen(self, tasks: Sequence[Task], setting: Setting) -> Frozen:
+        table = self._network.table(setting.data.manifest, setting.data.facts, setting.store)
+        return DeepFrozen(self._network, table, {0: _rows_of(tasks)})
+
 
 class Handcrafted:
     """Groups of handcrafted features, from the images as preprocessed."""
@@ -91,13 +100,8 @@ class Handcrafted:
             self.size = recipe.pixels.resolve((0, 0))
 
     def read(self, task: Task, setting: Setting) -> Numbers:
-        manifest, facts = setting.data.manifest, setting.data.facts
-        masks, notes = self._masks(manifest)
-        sources = [
-            MaskedSource(row.image, sha, row.mask if masks else None)
-            for row, sha in zip(manifest.rows, facts.sha256, strict=True)
-        ]
-        table = HandcraftedTable(sources, self._groups, self._pixels, setting.store)
+        masks, notes = self._masks(setting.data.manifest)
+        table = self._table(setting, masks)
         rows = _rows(task)
         with setting.progress.task(f"features, {task.name}", table.missing(rows)) as step:
             table.prepare(rows, step)
@@ -111,6 +115,18 @@ class Handcrafted:
             said["parts_from"] = "masks" if masks else "built-in segmentation"
             said["without_nucleus"] = int(train[:, flag].sum() + test[:, flag].sum())
         return Numbers(train, test, said, notes)
+
+    def frozen(self, tasks: Sequence[Task], setting: Setting) -> Frozen:
+        masks, _ = self._masks(setting.data.manifest)
+        return HandcraftedFrozen(self._table(setting, masks), _rows_of(tasks), self._pixels)
+
+    def _table(self, setting: Setting, masks: bool) -> HandcraftedTable:
+        manifest, facts = setting.data.manifest, setting.data.facts
+        sources = [
+            MaskedSource(row.image, sha, row.mask if masks else None)
+            for row, sha in zip(manifest.rows, facts.sha256, strict=True)
+        ]
+        return HandcraftedTable(sources, self._groups, self._pixels, setting.store)
 
     def _masks(self, manifest: Manifest) -> tuple[bool, tuple[str, ...]]:
         """Return whether the masks of the manifest are used, and what is to be told of that."""
@@ -149,6 +165,9 @@ class Nothing:
         train, test = (np.zeros((len(task.rows[part]), 0)) for part in ("train", "test"))
         return Numbers(train, test, {"features": {"computed": 0, "reused": 0}})
 
+    def frozen(self, tasks: Sequence[Task], setting: Setting) -> None:
+        del tasks, setting
+
 
 def create_source(recipe: Recipe, classes: int) -> Source:
     """Return where the numbers of a recipe come from."""
@@ -159,3 +178,7 @@ def create_source(recipe: Recipe, classes: int) -> Source:
 
 def _rows(task: Task) -> list[int]:
     return sorted({*task.rows["train"].tolist(), *task.rows["test"].tolist()})
+
+
+def _rows_of(tasks: Sequence[Task]) -> list[int]:
+    return sorted({row for task in tasks for row in _rows(task)})
