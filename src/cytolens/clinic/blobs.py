@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from cytolens.core.errors import CytolensError
-from cytolens.core.files import write_bytes, writing
+from cytolens.core.files import lock, write_bytes, writing
 
 
 class BlobProblem(CytolensError):
@@ -38,6 +41,14 @@ class Blobs(Protocol):
         """Remove a blob, if it is there."""
         ...
 
+    def delete_old(self, sha256: str, before: datetime) -> bool:
+        """Remove a blob that was last put before a moment; tell whether it was removed.
+
+        Who puts bytes that are there already counts as putting them, so that nobody loses a blob
+        between putting it and saying so in the database.
+        """
+        ...
+
     def names(self) -> Iterator[str]:
         """Yield the SHA-256 of every blob."""
         ...
@@ -52,7 +63,7 @@ class FolderBlobs:
     def put(self, content: bytes) -> str:
         sha256 = hashlib.sha256(content).hexdigest()
         path = self._path(sha256)
-        if not path.exists():
+        if not (path.exists() and self._touch(path)):
             with writing(path, "an image"):
                 write_bytes(path, content)
         return sha256
@@ -69,6 +80,28 @@ class FolderBlobs:
 
     def delete(self, sha256: str) -> None:
         self._path(sha256).unlink(missing_ok=True)
+
+    def delete_old(self, sha256: str, before: datetime) -> bool:
+        path = self._path(sha256)
+        if not path.exists():
+            return False
+        with self._removing():
+            if not path.exists() or path.stat().st_mtime >= before.timestamp():
+                return False
+            path.unlink()
+            return True
+
+    def _touch(self, path: Path) -> bool:
+        """Note that a blob was put again; tell whether it is (still) there."""
+        with self._removing():
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def _removing(self) -> AbstractContextManager[None]:
+        return lock(self.folder / ".removing.lock", "", wait=True)
 
     def names(self) -> Iterator[str]:
         for path in sorted(self.folder.glob("??/??/" + "?" * 64)):

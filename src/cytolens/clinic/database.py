@@ -13,9 +13,15 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from cytolens.clinic.errors import Conflict
+from cytolens.clinic.folding import SQLITE, fold
 from cytolens.core.errors import InputError
 
 _BUSY_SECONDS = 20
+_SHARED: dict[str, Any] = {
+    "pool_size": 10,
+    "max_overflow": 20,
+    "hide_parameters": True,  # a patient's name has no place in the server's log
+}
 
 
 class Database:
@@ -43,6 +49,7 @@ class Database:
         """Yield a session to read from; what is changed in it is dropped."""
         with Session(self.engine, info=dict(self._info), expire_on_commit=False) as db:
             yield db
+            db.expunge_all()  # what was loaded stays readable
             db.rollback()
 
     @contextmanager
@@ -92,12 +99,11 @@ def _engine(url: str) -> Engine:
         )
     try:
         if parsed.get_backend_name() == "postgresql":
-            return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+            return create_engine(parsed, pool_pre_ping=True, **_SHARED)
         engine = create_engine(
             parsed,
             connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
-            pool_size=10,
-            max_overflow=20,
+            **_SHARED,
         )
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise InputError(
@@ -112,6 +118,7 @@ def _engine(url: str) -> Engine:
 def _set_up_sqlite(connection: Any, record: Any) -> None:
     del record
     connection.isolation_level = None  # transactions begin where we say, see `_begin_sqlite`
+    connection.create_function(SQLITE, 1, fold, deterministic=True)
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # a commit outlives a power cut

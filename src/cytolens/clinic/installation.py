@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
+from typing import Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
-from cytolens.clinic import trail
+from cytolens.clinic import migrations, trail
 from cytolens.clinic.blobs import Blobs, FolderBlobs
 from cytolens.clinic.database import Database
 from cytolens.clinic.secret import Secret, open_secret
 from cytolens.clinic.settings import Settings
 from cytolens.core.errors import InputError
+
+
+class Part(Protocol):
+    """What an installation keeps one of: processes, caches."""
+
+    def close(self) -> None: ...
+
+
+P = TypeVar("P", bound=Part)
 
 
 class Installation:
@@ -26,6 +37,17 @@ class Installation:
         self.database = database
         self.blobs = blobs
         self.secret = secret
+        self._parts: dict[type, Part] = {}
+        self._making = Lock()
+
+    def part(self, kind: type[P]) -> P:
+        """Return the one `kind()` of this installation: made at its first use, closed with it."""
+        with self._making:
+            if kind not in self._parts:
+                self._parts[kind] = kind()
+            made = self._parts[kind]
+        assert isinstance(made, kind)
+        return made
 
     @property
     def head(self) -> Path:
@@ -47,6 +69,11 @@ class Installation:
             trail.keep_head(self.head, head)
 
     def close(self) -> None:
+        """Close the database and the parts."""
+        with self._making:
+            parts, self._parts = list(self._parts.values()), {}
+        for part in parts:
+            part.close()
         self.database.close()
 
 
@@ -54,10 +81,16 @@ def open_installation(settings: Settings) -> Installation:
     """Open an installation whose database is of the present version (`migrations.upgrade`).
 
     Raises:
-        InputError: a secret that is none, a database that cannot be used.
+        InputError: a secret that is none, a database that cannot be used, or that is empty, older
+            or newer.
     """
     secret = open_secret(settings.data)
     database = Database(settings.database, info={trail.KEY: secret.key("audit log")})
+    try:
+        migrations.require_current(database)
+    except InputError:
+        database.close()
+        raise
     return Installation(settings, database, open_blobs(settings), secret)
 
 
@@ -69,6 +102,12 @@ def open_blobs(settings: Settings) -> Blobs:
     """
     if not settings.blobs:
         return FolderBlobs(settings.data / "blobs")
+    if settings.blobs.startswith("s3://"):
+        from cytolens.clinic.blobs_s3 import S3Blobs  # boto3 is not needed otherwise
+
+        return S3Blobs(settings.blobs)
     if "://" in settings.blobs:
-        raise InputError(f"{settings.blobs} is no store of blobs.", expected="a folder")
+        raise InputError(
+            f"{settings.blobs} is no store of blobs.", expected="a folder, or s3://BUCKET/PREFIX"
+        )
     return FolderBlobs(Path(settings.blobs))

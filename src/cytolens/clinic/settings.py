@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,8 @@ class Settings:
     @property
     def url(self) -> str:
         """How browsers reach it, without a final slash."""
-        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
     @property
     def https(self) -> bool:
@@ -56,3 +58,10 @@ class Settings:
     def bundles(self) -> Path:
         """Folder of uploaded bundles, one a bundle id."""
         return self.data / "bundles"
+
+
+def default_data(*, demo: bool = False) -> Path:
+    """Return the folder of what is kept where none is named: below `$XDG_DATA_HOME`."""
+    base = os.environ.get("XDG_DATA_HOME")
+    above = Path(base) if base else Path.home() / ".local" / "share"
+    return above / "cytolens" / ("clinic-demo" if demo else "clinic")

@@ -66,8 +66,7 @@ def record(
         kind, key: the object concerned: its table and id.
         details: plain data; never a password, a token or a patient's name.
     """
-    if db.get_bind().dialect.name == "postgresql":
-        db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    take_turn(db)
     db.flush()
     last = db.execute(select(Entry.id, Entry.hash).order_by(Entry.id.desc()).limit(1)).first()
     entry = Entry(
@@ -90,6 +89,16 @@ def record(
     db.flush()
     db.info[HEAD] = (entry.id, entry.hash)
     return entry
+
+
+def take_turn(db: Session) -> None:
+    """Wait until no other transaction that adds a line is under way; until the end of this one.
+
+    `record` does it. Who also changes rows that others change in theirs does it first, so that
+    both lock in the same order.
+    """
+    if db.get_bind().dialect.name == "postgresql":
+        db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
 def line_hash(entry: Entry, key: bytes) -> str:

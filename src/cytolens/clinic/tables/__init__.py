@@ -3,7 +3,15 @@
 from cytolens.clinic.tables.base import Moment, Table
 from cytolens.clinic.tables.cases import Case, Patient, QualityDraw, Reading, Report
 from cytolens.clinic.tables.inference import Finding, Image, Job, Model, Overlay
-from cytolens.clinic.tables.people import Invitation, SignIn, Site, Token, User, user_site
+from cytolens.clinic.tables.people import (
+    Invitation,
+    RecoveryCode,
+    SignIn,
+    Site,
+    Token,
+    User,
+    user_site,
+)
 from cytolens.clinic.tables.records import Choice, Entry
 
 __all__ = [
@@ -20,6 +28,7 @@ __all__ = [
     "Patient",
     "QualityDraw",
     "Reading",
+    "RecoveryCode",
     "Report",
     "SignIn",
     "Site",

@@ -52,6 +52,7 @@ class Image(Table):
         sha256: of the PNG among the blobs; the same image comes once a case.
         thumbnail: SHA-256 of a small JPEG among the blobs.
         name: of the file, without its folder; shown, never used as a path.
+        removed_at: when its blobs were removed (`management.retention`); None: they are there.
     """
 
     __tablename__ = "image"
@@ -66,6 +67,7 @@ class Image(Table):
     height: Mapped[int]
     uploaded_by: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     uploaded_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
 
     case: Mapped[Case] = relationship()
     finding: Mapped[Finding | None] = relationship(back_populates="image")
@@ -86,7 +88,7 @@ class Job(Table):
     __tablename__ = "job"
     __table_args__ = (
         UniqueConstraint("image_id", "kind", "method"),
-        Index("ix_job_next", "state", "kind", "id"),
+        Index("ix_job_next", "state", "kind", "specimen", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -142,7 +144,8 @@ class Overlay(Table):
 
     Attributes:
         target: the class that is explained.
-        overlay: SHA-256 of a transparent PNG among the blobs, of the network's input size.
+        overlay: SHA-256 of a transparent PNG among the blobs, of the image's proportions, to be
+            stretched over it; its longer side has 1024 pixels at most.
         raw: SHA-256 of a .npy, float32 [H, W], raw magnitude, among the blobs.
         notes: what a reader must know ("the map is zero everywhere …").
     """

@@ -67,6 +67,17 @@ class Invitation(Table):
     user: Mapped[User] = relationship()
 
 
+class RecoveryCode(Table):
+    """Stands in once for a code of the second factor."""
+
+    __tablename__ = "recovery_code"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
+    code_hash: Mapped[str] = mapped_column(String(64))
+    used_at: Mapped[datetime | None]
+
+
 class SignIn(Table):
     """A session: the browser holds a random token, the database its hash."""
 

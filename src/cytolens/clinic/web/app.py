@@ -9,13 +9,17 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from cytolens.clinic.errors import NotFound, NotSignedIn, Refused, TooMany
 from cytolens.clinic.installation import Installation
-from cytolens.clinic.web.guard import Public
-from cytolens.clinic.web.render import page
+from cytolens.clinic.web.guard import Public, current_session
+from cytolens.clinic.web.links import asked, comes_from_elsewhere, sign_in_address
+from cytolens.clinic.web.render import language_of, page
 from cytolens.clinic.web.routers import API, PAGES
+from cytolens.clinic.web.security import secure
+from cytolens.clinic.web.words import sentences
 from cytolens.core.errors import CytolensError, InputError
 
 
@@ -40,6 +44,8 @@ def create_app(installation: Installation) -> FastAPI:
     app.add_exception_handler(CytolensError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DataError, _unstorable)
+    secure(app, installation.settings, answer)
     return app
 
 
@@ -67,9 +73,14 @@ def answer(request: Request, error: CytolensError, status: int) -> Response:
     headers = {"Retry-After": str(error.seconds)} if isinstance(error, TooMany) else {}
     said = {"what": what, "rows": rows, "expected": expected, "fix": fix}
     if wants_json(request):
+        if not request.url.path.startswith("/api/"):  # a script of a page shows it
+            told = sentences(language_of(request)).told
+            said |= {"what": told(what), "expected": told(expected), "fix": told(fix)}
         return JSONResponse(said, status_code=status, headers=headers)
     if status == 401 and request.method == "GET":
-        return RedirectResponse(f"/sign-in?next={request.url.path}", status_code=303)
+        if comes_from_elsewhere(request):
+            return page(request, "accounts/hop.html.j2", status=status, address=asked(request))
+        return RedirectResponse(sign_in_address(request), status_code=303)
     response = page(request, "error.html.j2", status=status, error=said, code=status)
     response.headers.update(headers)
     return response
@@ -86,10 +97,25 @@ def _invalid(request: Request, error: Exception) -> Response:
     return answer(request, Refused("The request cannot be read.", rows=rows), 422)
 
 
+def _unstorable(request: Request, error: Exception) -> Response:
+    """Answer to a value that the database does not take, as a NUL within a text."""
+    del error
+    return answer(request, Refused("A text has signs, or a number a size, that is not kept."), 422)
+
+
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
+        _recognise(request)
         return answer(request, NotFound("There is no such page."), 404)
     if error.status_code == 401:
         return answer(request, NotSignedIn("Nobody is signed in."), 401)
     return answer(request, Refused(str(error.detail)), error.status_code)
+
+
+def _recognise(request: Request) -> None:
+    """Find out who asks for a page that is not there, so that the way back is shown."""
+    if not hasattr(request.state, "actor") and not wants_json(request):
+        current = current_session(request)
+        if current is not None and current.second_factor:
+            request.state.actor, request.state.csrf = current.actor, current.csrf

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hmac
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
+from starlette.concurrency import run_in_threadpool
 
 from cytolens.clinic.accounts import sessions
 from cytolens.clinic.accounts.tokens import actor_of_token
@@ -27,11 +28,12 @@ def clinic(request: Request) -> Installation:
 
 
 Clinic = Annotated[Installation, Depends(clinic)]
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]  # as a database keeps it
 
 
 def address_of(request: Request) -> str:
     """Return where a request came from."""
-    return request.client.host if request.client else "local"
+    return request.client.host[:64] if request.client else "local"
 
 
 class May:
@@ -46,8 +48,6 @@ class May:
         self.action = action
 
     async def __call__(self, request: Request) -> Actor:
-        from starlette.concurrency import run_in_threadpool
-
         if bearer := _bearer(request):
             actor = await run_in_threadpool(_machine, clinic(request), bearer, address_of(request))
         else:
@@ -58,6 +58,7 @@ class May:
                 await _check_csrf(request, current.csrf)
             actor = current.actor
             request.state.csrf = current.csrf
+            request.state.session = current.id
         request.state.actor = actor
         actor.must(self.action)
         return actor
@@ -73,7 +74,7 @@ class Public:
 def current_session(request: Request) -> sessions.Current | None:
     """Return the session of a request's cookie, if it has one that lives."""
     installation = clinic(request)
-    token = request.cookies.get(sessions.COOKIE)
+    token = request.cookies.get(sessions.cookie_name(installation.settings))
     if not token:
         return None
     with installation.reading() as db:
@@ -82,6 +83,16 @@ def current_session(request: Request) -> sessions.Current | None:
         with installation.writing() as db:
             sessions.seen(db, found.id)
     return found
+
+
+async def is_somebody(request: Request) -> bool:
+    """Tell whether a request comes with a session or token that lives; not what it may do."""
+    if bearer := _bearer(request):
+        address = address_of(request)
+        actor = await run_in_threadpool(actor_of_token, clinic(request), bearer, address)
+        return actor is not None
+    current = await run_in_threadpool(current_session, request)
+    return current is not None and current.second_factor
 
 
 def _bearer(request: Request) -> str:
@@ -102,7 +113,16 @@ async def _check_csrf(request: Request, expected: str) -> None:
     given = request.headers.get(CSRF_HEADER, "")
     if not given and request.headers.get("Content-Type", "").startswith(_FORMS):
         given = str((await request.form()).get(CSRF_FIELD, ""))
-    if not hmac.compare_digest(given.encode(), expected.encode()):
+    try:
+        same_csrf(given, expected)
+    except NotAllowed:
+        await request.close()  # the files that came with it
+        raise
+
+
+def same_csrf(given: str, expected: str) -> None:
+    """Raise `NotAllowed` unless a form was made for the session."""
+    if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode("utf-8")):
         raise NotAllowed(
             "This form was not made for your session.", fix="load the page again, then repeat."
         )

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date, datetime
 from functools import cache
 from importlib.metadata import version
+from importlib.resources import files
+from types import ModuleType
 from typing import Any
 
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_decimal, format_percent
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from cytolens.clinic import clock
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.rights import Action
-from cytolens.clinic.web.words import translator
+from cytolens.clinic.web.words import sentences, translator
 
 LANGUAGES = ("en", "es")
+_DAY = "d MMM y"  # with the month's name: 3/9 is March to some and September to others
+_MOMENT = f"{_DAY}, HH:mm"
 
 
 @cache
@@ -35,12 +41,14 @@ def environment(language: str) -> Environment:
     made.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]
     made.globals["Action"] = Action
     made.globals["version"] = version("cytolens")
+    made.globals["assets"] = assets()
+    made.globals["demonstration"] = _demonstration
 
     def moment(value: datetime | None) -> str:
-        return "" if value is None else format_datetime(value, "short", locale=language)
+        return "" if value is None else format_datetime(value, _MOMENT, locale=language)
 
     def day(value: date | None) -> str:
-        return "" if value is None else format_date(value, "medium", locale=language)
+        return "" if value is None else format_date(value, _DAY, locale=language)
 
     def number(value: float | None) -> str:
         return "" if value is None else format_decimal(value, locale=language)
@@ -48,8 +56,32 @@ def environment(language: str) -> Environment:
     def percent(value: float | None) -> str:
         return "" if value is None else format_percent(value, "#,##0.0 %", locale=language)
 
-    made.filters.update(moment=moment, day=day, number=number, percent=percent)
+    def ago(value: datetime | None) -> str:
+        if value is None:
+            return ""
+        return format_timedelta(value - clock.now(), add_direction=True, locale=language)
+
+    made.filters.update(moment=moment, day=day, number=number, percent=percent, ago=ago)
+    made.filters["told"] = sentences(language).told
     return made
+
+
+@cache
+def assets() -> str:
+    """Return what static files are addressed with (`?v=`): it changes when one of them does."""
+    digest = hashlib.sha256()
+    folder = files("cytolens.clinic.web") / "static"
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.is_file():
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _demonstration() -> ModuleType:
+    """Return the accounts and the password of the demonstration."""
+    from cytolens.clinic.demo import people
+
+    return people
 
 
 def language_of(request: Request) -> str:

@@ -7,18 +7,46 @@ from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
 
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+
+from cytolens.clinic.documents import translation
+from cytolens.clinic.sentences import Sentences
 
 
 @cache
 def translator(language: str) -> NullTranslations:
     """Return the translations of a language; English is what the templates say."""
-    source = files("cytolens.clinic.web") / "words" / f"{language}.po"
-    if not source.is_file():
+    catalogue = _catalogue(language)
+    if catalogue is None:
         return NullTranslations()
-    catalogue = read_po(io.BytesIO(source.read_bytes()), locale=language)
     compiled = io.BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
     return GNUTranslations(compiled)
+
+
+@cache
+def sentences(language: str) -> Sentences:
+    """Return what services refuse with and findings give as reasons, in a language.
+
+    Unlike gettext's, what they return is text for escaping, never markup, and may hold `%`.
+    """
+    catalogue = _catalogue(language)
+    if catalogue is None:
+        return Sentences({})
+    texts = {
+        message.id: str(message.string)
+        for message in catalogue
+        if isinstance(message.id, str) and message.id and message.string
+    }
+    return Sentences({**translation.catalogue(language), **texts})
+
+
+@cache
+def _catalogue(language: str) -> Catalog | None:
+    source = files("cytolens.clinic.web") / "words" / f"{language}.po"
+    if not source.is_file():
+        return None
+    return read_po(io.BytesIO(source.read_bytes()), locale=language)

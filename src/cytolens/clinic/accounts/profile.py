@@ -1,0 +1,41 @@
+"""What an account sets for itself."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cytolens.clinic import trail
+from cytolens.clinic.accounts import sessions
+from cytolens.clinic.accounts.names import clean_language
+from cytolens.clinic.actor import Actor
+from cytolens.clinic.rights import Action
+from cytolens.clinic.tables import Site, User
+
+
+def set_language(db: Session, actor: Actor, language: str) -> None:
+    """Choose the language of one's pages.
+
+    Raises:
+        Refused: it is not offered.
+    """
+    actor.must(Action.OWN_ACCOUNT)
+    user, wanted = db.get_one(User, actor.user), clean_language(language)
+    if user.language != wanted:
+        user.language = wanted
+        trail.record(db, actor, "user.language_changed", "user", user.id, language=wanted)
+
+
+def sites(db: Session, actor: Actor) -> list[Site]:
+    """Return the open sites that this account belongs to, by name."""
+    actor.must(Action.OWN_ACCOUNT)
+    return list(db.scalars(select(Site).where(Site.id.in_(sorted(actor.sites))).order_by(Site.name)))
+
+
+def end_other_sessions(db: Session, actor: Actor, session_id: int) -> int:
+    """End all of one's sessions but this one, and return how many there were."""
+    actor.must(Action.OWN_ACCOUNT)
+    assert actor.user is not None
+    ended = sessions.end_all(db, actor.user, but=session_id)
+    trail.record(db, actor, "user.sessions_ended", "user", actor.user, sessions=ended)
+    return ended

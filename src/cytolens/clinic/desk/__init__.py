@@ -1,0 +1,1 @@
+"""The doctor's desk: patients, cases, worklist, case view, readings."""

@@ -1,0 +1,72 @@
+"""The documents' words in other languages, and dates and numbers as they are written there."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_decimal, format_percent
+
+from cytolens.clinic.sentences import Sentences
+
+LANGUAGES = ("en", "es")
+_DAY = {"en": "d MMMM y", "es": "d 'de' MMMM 'de' y"}  # the month in letters: read in one way
+
+
+@cache
+def catalogue(language: str) -> dict[str, str]:
+    """Return each English text in a language; English needs none."""
+    if language not in LANGUAGES:
+        raise ValueError(f"documents are not written in {language!r}")
+    if language == "en":
+        return {}
+    source = files("cytolens.clinic.documents") / "words" / f"{language}.toml"
+    return dict(tomllib.loads(source.read_text(encoding="utf-8"))["words"])
+
+
+def translator(language: str) -> Callable[..., str]:
+    """Return what gives a text in a language, with `{names}` filled in.
+
+    A word that a bundle or a laboratory brought, and that has no translation, stays as it is; a
+    sentence of a bundle, with numbers filled in, is known by its places `{0}`, `{1}`.
+    """
+    words = catalogue(language)
+    sentences = Sentences(words)
+
+    def said(text: str, **values: Any) -> str:
+        return words.get(text, text).format(**values) if values else sentences.told(text)
+
+    return said
+
+
+def day(value: str, language: str) -> str:
+    """Write an ISO date."""
+    return format_date(date.fromisoformat(value), _DAY[language], locale=language) if value else ""
+
+
+def moment(value: str, language: str) -> str:
+    """Write an ISO time, UTC."""
+    if not value:
+        return ""
+    pattern = f"{_DAY[language]}, HH:mm\N{NO-BREAK SPACE}'UTC'"
+    return format_datetime(datetime.fromisoformat(value), pattern, locale=language)
+
+
+def percent(value: float, language: str) -> str:
+    """Write a share with at most one digit after the point."""
+    return format_percent(value, "#,##0.# %", locale=language)
+
+
+def number(value: float, language: str, digits: int = 3) -> str:
+    """Write a number with so many digits after the point."""
+    return format_decimal(value, "0." + "0" * digits, locale=language)
+
+
+def count(value: int, language: str) -> str:
+    """Write a whole number."""
+    return format_decimal(value, locale=language)

@@ -1,0 +1,1 @@
+"""From files of unknown origin to pictures without anything beside their pixels."""

@@ -1,0 +1,1 @@
+"""What an administrator runs: accounts, sites, bundles, retention, the audit log."""

@@ -1,0 +1,152 @@
+"""The figures of a period as files: CSV, and PDF set by Typst."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from cytolens.clinic import clock, trail
+from cytolens.clinic.actor import Actor
+from cytolens.clinic.documents.glyphs import font_folder, shown
+from cytolens.clinic.errors import Refused
+from cytolens.clinic.installation import Installation
+from cytolens.clinic.management.cells import csv_lines
+from cytolens.clinic.oversight.agreement import agreement_of
+from cytolens.clinic.oversight.drift import drift
+from cytolens.clinic.oversight.figures import figures
+from cytolens.clinic.oversight.period import Period, at_sites
+from cytolens.clinic.oversight.quality import results, states
+from cytolens.clinic.oversight.sheets import Told, Words, sheets
+from cytolens.clinic.rights import Action
+from cytolens.clinic.tables import Site
+from cytolens.core.errors import CytolensError
+
+FORMATS = ("csv", "pdf")
+_MOST_MONTHS = 36
+
+
+def collect(
+    installation: Installation, actor: Actor, period: Period, by: str, specimen: str, format: str
+) -> Told:
+    """Return all that is exported of a period; that it was done is a line of the audit log.
+
+    Raises:
+        Refused: another format, no such step, a period of more than three years.
+    """
+    actor.must(Action.EXPORT_FIGURES)
+    if format not in FORMATS:
+        raise Refused(f"{format[:20]!r} is no format of the figures.", expected="csv or pdf")
+    months = period.steps("month")
+    if len(months) > _MOST_MONTHS:
+        raise Refused("The period is too long to export.", expected="at most three years")
+    with installation.reading() as db:
+        found = figures(db, actor, period, by, specimen)
+        sites = db.scalars(select(Site).where(at_sites(actor, Site.id)).order_by(Site.code)).all()
+        told = Told(
+            made_at=clock.now(),
+            sites=[site.name for site in sites],
+            figures=found,
+            agreement=agreement_of(found.signed),
+            drifts=drift(db, actor, period),
+            samples=[s for m in months for s in states(db, actor, f"{m:%Y-%m}")],
+            results=results(db, actor, period.first, period.last),
+        )
+    with installation.writing() as db:
+        trail.record(
+            db, actor, "figures.exported", "figures", "", format=format,
+            first=str(period.first), last=str(period.last), by=by, specimen=specimen,
+        )  # fmt: skip
+    return told
+
+
+def as_csv(told: Told, words: Words) -> str:
+    """Return one long table: a line a value, with the table, row and column it stands in."""
+    head = [words("Table"), words("Row"), words("Column"), words("Value")]
+    lines = csv_lines(
+        head,
+        (
+            [sheet.title, row[0], sheet.head[place], value]
+            for sheet in sheets(told, words)
+            for row in sheet.rows
+            for place, value in enumerate(row)
+            if place
+        ),
+    )
+    return "".join(lines)
+
+
+def as_pdf(told: Told, words: Words, language: str) -> bytes:
+    """Return the same tables as PDF/A.
+
+    Raises:
+        CytolensError: it cannot be set.
+    """
+    import typst
+
+    with tempfile.TemporaryDirectory(prefix="cytolens-figures-") as name:
+        folder = Path(name)
+        (folder / "main.typ").write_text(_template(), encoding="utf-8")
+        content = json.dumps(_content(told, words, language), ensure_ascii=False)
+        (folder / "figures.json").write_text(content, encoding="utf-8")
+        try:
+            made = typst.compile(
+                folder / "main.typ",
+                root=folder,
+                font_paths=_fonts(),
+                format="pdf",
+                pdf_standards=["a-2a", "ua-1"],
+            )
+        except typst.TypstError as error:
+            raise CytolensError(f"The figures cannot be set: {error.message}") from error
+    return made
+
+
+def _content(told: Told, words: Words, language: str) -> dict[str, Any]:
+    period, made = told.figures.period, told.made_at
+    return {
+        "language": language,
+        "title": words("Figures"),
+        "period": f"{period.first} – {period.last}",
+        "sites": shown(", ".join(told.sites)),
+        "made": f"{made:%Y-%m-%d %H:%M} UTC",
+        "date": [made.year, made.month, made.day, made.hour, made.minute, made.second],
+        "disclaimer": words("A finding of the system is not a diagnosis."),
+        "nothing": words("Nothing."),
+        "sheets": [
+            {
+                "title": sheet.title,
+                "head": sheet.head,
+                "rows": [["–" if v is None else _cell(v) for v in row] for row in sheet.rows],
+                "numbers": [
+                    any(isinstance(row[place], int | float) for row in sheet.rows)
+                    for place in range(len(sheet.head))
+                ],
+                "note": sheet.note,
+            }
+            for sheet in sheets(told, words)
+        ],
+    }
+
+
+def _cell(value: str | int | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else shown(str(value))
+
+
+@cache
+def _fonts() -> Any:
+    """Return Typst's own fonts and DejaVu Sans; never those of the machine."""
+    import typst
+
+    return typst.Fonts(include_system_fonts=False, font_paths=[str(font_folder())])
+
+
+@cache
+def _template() -> str:
+    source = files("cytolens.clinic.oversight") / "templates" / "figures.typ"
+    return source.read_text(encoding="utf-8")

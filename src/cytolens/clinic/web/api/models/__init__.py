@@ -1,0 +1,1 @@
+"""What the interface for machines takes and answers; `asked` goes in, the rest comes out."""

@@ -1,0 +1,245 @@
+"""Passwords: strength, hashes, confirmation, lockout, change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from argon2 import PasswordHasher
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+from tests.clinic.conftest import People
+
+from cytolens.clinic import trail
+from cytolens.clinic.accounts import passwords, sessions
+from cytolens.clinic.actor import Actor, system
+from cytolens.clinic.errors import NotAllowed, Refused
+from cytolens.clinic.installation import Installation
+from cytolens.clinic.settings import Settings
+from cytolens.clinic.tables import Entry, User
+
+GOOD = "dintel abedul 7 cosecha"
+_PRODUCTION = passwords.hasher.__wrapped__()  # before any fixture makes it cheap
+
+
+def test_production_takes_what_owasp_asks_for() -> None:
+    assert _PRODUCTION.memory_cost >= 46 * 1024
+    assert _PRODUCTION.time_cost >= 1
+    assert _PRODUCTION.hash("x").startswith("$argon2id$")
+
+
+@pytest.mark.parametrize(
+    "password, said",
+    [
+        ("abedul7 dint", None),
+        (GOOD, None),
+        ("ñandú árbol océano 🦜", None),
+        (GOOD * 5, None),
+        ("short pass1", "has 11 characters"),
+        ("", "has 0 characters"),
+        ("🦜" * 11, "has 11 characters"),
+        ("x y" * 100, "too long: 300"),
+        ("123456789012", "guessed quickly"),
+        ("qwertyuiopasdf", "guessed quickly"),
+        ("passwordpassword", "guessed quickly"),
+        ("aaaaaaaaaaaaaaaaaaaa", "guessed quickly"),
+        ("cytolenscytolens", "guessed quickly"),
+        ("zzz dr.garcia yellow mug", "contains the user name or the name"),
+        ("ZZZ DR.GARCIA yellow mug", "contains the user name or the name"),
+        ("yellow mug of garcía now", "contains the user name or the name"),
+        ("yellow mug of Lucía today", "contains the user name or the name"),
+        ("yellow mug of li today", None),  # a short part of a name occurs by chance
+    ],
+)
+def test_strength(password: str, said: str | None) -> None:
+    if said is None:
+        passwords.check_strength(password, "dr.garcia", "Lucía Li García")
+        return
+    with pytest.raises(Refused, match=said):
+        passwords.check_strength(password, "dr.garcia", "Lucía Li García")
+
+
+def test_what_would_help_is_said() -> None:
+    with pytest.raises(Refused) as refused:
+        passwords.check_strength("passwordpassword", "someone", "Some One")
+    assert refused.value.rows
+
+
+def test_a_hash_matches_its_password_alone() -> None:
+    stored = passwords.hash_password(GOOD)
+    assert stored.startswith("$argon2id$") and GOOD not in stored
+    assert stored != passwords.hash_password(GOOD)
+    assert passwords.matches(GOOD, stored)
+    for wrong in (GOOD + " ", GOOD.upper(), "", "\x00", "\ud800", GOOD * 100):
+        assert not passwords.matches(wrong, stored)
+
+
+def test_the_same_letters_match_however_they_are_encoded() -> None:
+    assert passwords.matches(
+        "pa\u006e\u0303al de invierno", passwords.hash_password("pañal de invierno")
+    )
+
+
+def test_beyond_the_longest_nothing_matches() -> None:
+    stored = passwords.hash_password("a" * (passwords.MOST + 1))
+    assert not passwords.matches("a" * (passwords.MOST + 1), stored)
+
+
+@pytest.mark.parametrize("stored", [None, "", "not a hash", "$argon2id$v=19$m=8,t=1,p=1$abc"])
+def test_without_a_hash_nothing_matches(stored: str | None) -> None:
+    assert not passwords.matches("of nobody", stored)
+
+
+def test_an_unknown_user_takes_a_verification_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time itself is not measured: the same work is done, against a hash of the same parameters."""
+    verified = []
+
+    class Watched(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> bool:
+            verified.append(str(hash))
+            return super().verify(hash, password)
+
+    watched = Watched(time_cost=1, memory_cost=16, parallelism=1)
+    monkeypatch.setattr(passwords, "hasher", lambda: watched)
+    passwords.matches("x", watched.hash("y"))
+    passwords.matches("x", None)
+    known, unknown = (text.rsplit("$", 2)[0] for text in verified)
+    assert known == unknown == "$argon2id$v=19$m=16,t=1,p=1"
+
+
+def _confirm(clinic: Installation, actor: Actor, password: str) -> None:
+    with clinic.writing() as db:
+        passwords.confirm(db, actor, password, clinic.settings)
+
+
+def _failures(clinic: Installation, actor: Actor) -> tuple[int, bool]:
+    with clinic.reading() as db:
+        user = db.get_one(User, actor.user)
+        return user.failures, user.locked_until is not None
+
+
+def _actions(clinic: Installation) -> list[str]:
+    with clinic.reading() as db:
+        assert trail.verify(db, clinic.head)[1] is None
+        return list(db.scalars(select(Entry.action).order_by(Entry.id)))
+
+
+def test_a_wrong_confirmation_is_counted_and_all_else_dropped(
+    clinic: Installation, people: People, with_passwords: str
+) -> None:
+    doctor = people.actors["doctor"]
+    with pytest.raises(NotAllowed, match="password is wrong"), clinic.writing() as db:
+        db.get_one(User, people.users["director"]).name = "dropped"
+        db.flush()
+        passwords.confirm(db, doctor, "wrong", clinic.settings)
+    assert _failures(clinic, doctor) == (1, False)
+    with clinic.reading() as db:
+        assert db.get_one(User, people.users["director"]).name == "Director"
+    _confirm(clinic, doctor, with_passwords)
+    assert _failures(clinic, doctor) == (0, False)
+    assert _actions(clinic) == ["user.refused"]
+
+
+def test_a_wrong_confirmation_in_a_reading_session_is_counted_too(
+    clinic: Installation, people: People, with_passwords: str
+) -> None:
+    with pytest.raises(NotAllowed), clinic.reading() as db:
+        passwords.confirm(db, people.actors["doctor"], with_passwords + "x", clinic.settings)
+    assert _failures(clinic, people.actors["doctor"])[0] == 1
+
+
+def test_too_many_wrong_confirmations_lock(
+    clinic: Installation,
+    people: People,
+    with_passwords: str,
+    pass_time: Callable[..., None],
+) -> None:
+    doctor = people.actors["doctor"]
+    for _ in range(clinic.settings.login_tries):
+        with pytest.raises(NotAllowed, match="wrong"):
+            _confirm(clinic, doctor, "wrong")
+    assert _failures(clinic, doctor) == (5, True)
+    with pytest.raises(NotAllowed, match="locked") as refused:
+        _confirm(clinic, doctor, with_passwords)
+    assert "15 minutes" in refused.value.fix
+    assert _actions(clinic)[-2:] == ["user.refused", "user.locked"]
+    pass_time(minutes=clinic.settings.lock_minutes, seconds=1)
+    with pytest.raises(NotAllowed, match="wrong"):
+        _confirm(clinic, doctor, "wrong")
+    _confirm(clinic, doctor, with_passwords)
+
+
+def test_nobody_else_confirms(clinic: Installation, people: People) -> None:
+    with pytest.raises(NotAllowed, match="No account"):
+        _confirm(clinic, system(), GOOD)
+    with pytest.raises(NotAllowed, match="wrong"):  # invited, no password yet
+        _confirm(clinic, people.actors["doctor"], GOOD)
+
+
+def test_a_changed_password_ends_all_other_sessions(
+    clinic: Installation,
+    people: People,
+    browser: Callable[[str | None], TestClient],
+    with_passwords: str,
+) -> None:
+    here, elsewhere, other = browser("doctor"), browser("doctor"), browser("director")
+    new = "mango turbina 44 lluvia"
+    sent = {"old": with_passwords, "new": new, "again": new}
+    response = here.post("/account/password", data=sent)
+    assert response.headers["location"] == "/account?done=password"
+    assert here.get("/account").status_code == 200
+    assert elsewhere.get("/account").status_code == 303
+    assert other.get("/account").status_code == 200
+    _confirm(clinic, people.actors["doctor"], new)
+    with pytest.raises(NotAllowed):
+        _confirm(clinic, people.actors["doctor"], with_passwords)
+    assert "user.password_changed" in _actions(clinic)
+
+
+@pytest.mark.parametrize(
+    "sent, status, said",
+    [
+        ({"old": "wrong"}, 403, "The password is wrong."),
+        ({"new": GOOD, "again": GOOD}, 422, "is the old one"),
+        ({"new": "short", "again": "short"}, 422, "has 5 characters"),
+        ({"again": "another one, quite long"}, 422, "differ"),
+        ({"new": "doctor mango turbina", "again": "doctor mango turbina"}, 422, "contains"),
+    ],
+)
+def test_a_bad_change_changes_nothing(
+    browser: Callable[[str | None], TestClient],
+    clinic: Installation,
+    people: People,
+    with_passwords: str,
+    sent: dict[str, str],
+    status: int,
+    said: str,
+) -> None:
+    good = {"old": GOOD, "new": "mango turbina 44 lluvia", "again": "mango turbina 44 lluvia"}
+    here, elsewhere = browser("doctor"), browser("doctor")
+    response = here.post("/account/password", data=good | sent)
+    assert (response.status_code, said in response.text) == (status, True)
+    assert elsewhere.get("/account").status_code == 200
+    _confirm(clinic, people.actors["doctor"], with_passwords)
+
+
+@pytest.mark.usefixtures("with_passwords")
+def test_settings_say_how_many_tries(clinic: Installation, people: People) -> None:
+    strict = Settings(clinic.settings.data, login_tries=1)
+    with pytest.raises(NotAllowed), clinic.writing() as db:
+        passwords.confirm(db, people.actors["doctor"], "wrong", strict)
+    assert _failures(clinic, people.actors["doctor"]) == (1, True)
+
+
+def test_ended_sessions_are_swept_away(
+    clinic: Installation,
+    people: People,
+    browser: Callable[[str | None], TestClient],
+    pass_time: Callable[..., None],
+) -> None:
+    browser("doctor")
+    pass_time(minutes=clinic.settings.idle_minutes + 1)
+    browser("doctor")
+    with clinic.writing() as db:
+        assert sessions.purge(db, clinic.settings) == 1
+        assert len(sessions.list_sessions(db, people.actors["doctor"], clinic.settings)) == 1

@@ -1,0 +1,231 @@
+"""Bundles: installed, activated, retired; what is wrong is refused and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from cytolens.bundle import bundle_id
+from cytolens.clinic.errors import Conflict, NotAllowed, NotFound, Refused
+from cytolens.clinic.installation import Installation
+from cytolens.clinic.management import bundles
+from cytolens.clinic.tables import Entry, Model
+
+sys.path.append(str(Path(__file__).parents[1] / "bundle"))
+from random_bundle import noise_images, teach, write_random_bundle
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("bundle") / "bundle"
+    write_random_bundle(made)
+    teach(made, noise_images(60))
+    return made
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("other") / "bundle"
+    write_random_bundle(made, ("normal", "abnormal"), seed=1)
+    return made
+
+
+def _zip(folder: Path, target: Path, inside: str = "") -> Path:
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, f"{inside}{path.name}")
+    return target
+
+
+def _actions(clinic: Installation) -> list[tuple[str, str]]:
+    with clinic.reading() as db:
+        entries = db.scalars(select(Entry).order_by(Entry.id)).all()
+    return [(entry.action, entry.bundle) for entry in entries]
+
+
+@pytest.mark.parametrize("inside", ["", "bundle/", "run/bundle/"])
+def test_a_zip_is_installed(
+    clinic: Installation, people: Any, folder: Path, tmp_path: Path, inside: str
+) -> None:
+    actor = people.actors["administrator"]
+    source = _zip(folder, tmp_path / "b.zip", inside)
+    with zipfile.ZipFile(source, "a") as archive:
+        archive.writestr(f"{inside}notes.md", "own notes")
+    model, left = bundles.install(clinic, actor, source, "cervix-liquid")
+    assert left == [f"{inside}notes.md"]
+    assert (model.bundle, model.status) == (bundle_id(folder), "uploaded")
+    kept = clinic.settings.bundles / model.bundle
+    names = {path.name for path in folder.iterdir()}
+    assert {path.name for path in kept.iterdir()} == names
+    assert all((kept / name).read_bytes() == (folder / name).read_bytes() for name in names)
+    assert [path.name for path in clinic.settings.bundles.iterdir()] == [model.bundle]
+    assert _actions(clinic) == [("bundle.installed", model.bundle)]
+
+
+def test_a_run_folder_is_installed_once(clinic: Installation, people: Any, folder: Path) -> None:
+    actor = people.actors["administrator"]
+    model, left = bundles.install(clinic, actor, folder.parent, "blood-smear")
+    assert left == [] and model.card["classes"] == ["a", "b", "c"]
+    with pytest.raises(Conflict, match="installed already, for blood-smear; it is uploaded"):
+        bundles.install(clinic, actor, folder, "cervix-liquid")
+    assert [path.name for path in clinic.settings.bundles.iterdir()] == [model.bundle]
+
+
+def test_what_a_killed_upload_left_is_replaced(
+    clinic: Installation, people: Any, folder: Path
+) -> None:
+    left = clinic.settings.bundles / bundle_id(folder)
+    left.mkdir(parents=True)
+    (left / "bundle.json").write_text("{")
+    bundles.install(clinic, people.actors["administrator"], folder, "blood-smear")
+    assert (left / "bundle.json").read_bytes() == (folder / "bundle.json").read_bytes()
+
+
+def _lacking(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _tampered(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+
+
+def _of_another_format(folder: Path) -> None:
+    card = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(card | {"format": 99}))
+
+
+def _climbing(folder: Path) -> None:
+    card = json.loads((folder / "bundle.json").read_text())
+    card["files"]["../evil.bin"] = "0" * 64
+    (folder / "bundle.json").write_text(json.dumps(card))
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "readme.md").write_text("nothing")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    "spoil, said",
+    [
+        (_lacking, "lacks model.safetensors"),
+        (_tampered, "is not the file that bundle.json describes"),
+        (_of_another_format, "has the bundle format 99"),
+        (_climbing, "names a file outside of it"),
+        (_empty, "no bundle"),
+    ],
+)
+def test_a_bundle_that_is_wrong_leaves_nothing(
+    clinic: Installation,
+    people: Any,
+    folder: Path,
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    said: str,
+    zipped: bool,
+) -> None:
+    bad = tmp_path / "bad"
+    shutil.copytree(folder, bad)
+    spoil(bad)
+    source = _zip(bad, tmp_path / "b.zip") if zipped else bad
+    with pytest.raises(Refused, match=said):
+        bundles.install(clinic, people.actors["administrator"], source, "cervix-liquid")
+    assert list(clinic.settings.bundles.iterdir()) == []
+    assert _actions(clinic) == []
+
+
+def test_no_zip_and_two_bundles_are_refused(
+    clinic: Installation, people: Any, folder: Path, tmp_path: Path
+) -> None:
+    actor = people.actors["administrator"]
+    text = tmp_path / "b.txt"
+    text.write_text("no archive")
+    with pytest.raises(Refused, match="is not a zip archive, or is damaged"):
+        bundles.install(clinic, actor, text, "cervix-liquid")
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.write(folder / "bundle.json", "a/bundle.json")
+        archive.write(folder / "bundle.json", "b/bundle.json")
+    with pytest.raises(Refused, match="holds 2 bundles"):
+        bundles.install(clinic, actor, tmp_path / "two.zip", "cervix-liquid")
+    with pytest.raises(Refused, match="no specimen type 'skin'"):
+        bundles.install(clinic, actor, folder, "skin")
+
+
+def test_one_bundle_a_specimen_is_active(
+    clinic: Installation, people: Any, folder: Path, other: Path
+) -> None:
+    actor = people.actors["administrator"]
+    first, _ = bundles.install(clinic, actor, folder, "cervix-liquid")
+    second, _ = bundles.install(clinic, actor, other, "cervix-liquid")
+    with clinic.writing() as db:
+        bundles.activate(db, actor, first.id)
+    with clinic.writing() as db:
+        bundles.activate(db, actor, second.id)
+    with clinic.reading() as db:
+        states = {m.bundle: m.status for m in bundles.installed(db, actor)}
+        retired_at = db.get_one(Model, first.id).retired_at
+    assert states == {first.bundle: "retired", second.bundle: "active"}
+    assert retired_at is not None
+    with clinic.reading() as db, pytest.raises(Conflict, match="active already"):
+        bundles.activate(db, actor, second.id)
+    with clinic.writing() as db:
+        bundles.activate(db, actor, first.id)  # back to the one before
+        bundles.retire(db, actor, first.id)
+    with clinic.reading() as db, pytest.raises(Conflict, match="Only an active bundle"):
+        bundles.retire(db, actor, first.id)
+    assert _actions(clinic)[2:] == [
+        ("bundle.activated", first.bundle),
+        ("bundle.retired", first.bundle),
+        ("bundle.activated", second.bundle),
+        ("bundle.retired", second.bundle),
+        ("bundle.activated", first.bundle),
+        ("bundle.retired", first.bundle),
+    ]
+
+
+def test_others_may_not(clinic: Installation, people: Any, folder: Path) -> None:
+    for name in ("doctor", "director"):
+        with pytest.raises(NotAllowed):
+            bundles.install(clinic, people.actors[name], folder, "cervix-liquid")
+    with clinic.reading() as db, pytest.raises(NotFound):
+        bundles.activate(db, people.actors["administrator"], 99)
+
+
+def test_the_pages_from_upload_to_retirement(
+    clinic: Installation,
+    browser: Callable[[str | None], TestClient],
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    client = browser("administrator")
+    assert "There is no bundle yet" in client.get("/bundles").text
+    content = _zip(folder, tmp_path / "b.zip").read_bytes()
+    answer = client.post(
+        "/bundles", files={"file": ("b.zip", content)}, data={"specimen": "cervix-liquid"}
+    )
+    assert answer.status_code == 303, answer.text
+    place = answer.headers["Location"].split("?")[0]
+    shown = client.get(place)
+    assert "Intended" in shown.text or "What it is" in shown.text
+    assert bundle_id(folder) in shown.text and "Activate" in shown.text
+    assert "style=" not in shown.text and "<script>" not in shown.text
+    assert client.post(f"{place}/activate").status_code == 303
+    assert "Retire" in client.get(place).text and "Active" in client.get("/bundles").text
+    assert client.post(f"{place}/retire").status_code == 303
+    again = client.post(
+        "/bundles", files={"file": ("b.zip", content)}, data={"specimen": "cervix-liquid"}
+    )
+    assert again.status_code == 409 and "installed already" in again.text
+    assert [p.name for p in clinic.settings.bundles.iterdir()] == [bundle_id(folder)]
