@@ -14,8 +14,8 @@ from cytolens.cli.main import app
 VERBS = (
     *(("demo",), ("split",), ("run",), ("recipes",), ("predict",), ("doctor",)),
     *(("data", verb) for verb in ("list", "import", "phantom", "audit")),
-    *(("plan",), ("explain",), ("card",), ("export",)),
-    *(("compare",), ("fuse",), ("reproduce",), ("ledger",)),
+    *(("plan",), ("explain",), ("card",), ("export",), ("bench",)),
+    *(("compare",), ("fuse",), ("reproduce",), ("ledger",), ("features",)),
     *(("store", verb) for verb in ("info", "clear")),
 )
 

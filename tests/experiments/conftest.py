@@ -18,7 +18,8 @@ from cytolens.experiments.predictions_file import read_predictions, write_predic
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the slowest part of a small run."""
 
-    def skip(run: Path) -> None:
+    def skip(run: Path, *, reuse: bool = False) -> None:
+        del reuse
         (run / "report.html").write_text("")
 
     monkeypatch.setattr("cytolens.experiments.run.write_run_report", skip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,30 @@ def make(smears: Path, tiny_toml: Path, tmp_path: Path, no_report: None, shared_
         return run(recipe_of(*settings), data, tmp_path / "run")
 
     return made
+
+
+def test_a_bundle_says_how_it_was_trained(make: Any) -> None:
+    folder = make("training.regime=cost_sensitive", "expand.when=train", "expand.factor=2",
+                  "augment.horizontal_flip=true", "seed=3")  # fmt: skip
+    told = read_bundle_card(folder / "bundle").provenance
+    fold = json.loads((folder / "split.json").read_text())["folds"][0]
+    with (folder / "manifest.csv").open(newline="") as file:
+        rows = {row["id"]: row for row in csv.DictReader(file)}
+    assert told["seed"] == 3 and str(folder.parent) not in json.dumps(told)
+    assert set(told["settings"]) == {
+        "data", "split", "features", "training", "expand", "augment", "cost",
+    }  # fmt: skip
+    recipe = load_recipe(folder / "recipe.toml")
+    assert told["settings"]["training"]["epochs"] == recipe.training.epochs
+    facts = json.loads((folder / "folds.json").read_text())[0]
+    assert told["class_weights"] == facts["class_weights"] is not None
+    for part, ids in (("train", fold["train"]), ("test", fold["test"])):
+        found = told["parts"][part]
+        assert found["images"] == len(ids) == sum(found["classes"].values())
+        assert found["copies"] == sum(bool(rows[name]["parent"]) for name in ids)
+        assert found["units"] == len({rows[name]["group"] for name in ids})
+    assert told["parts"]["train"]["copies"] > 0 == told["parts"]["test"]["copies"]
+    assert told["libraries"]["torch"] and told["libraries"]["python"].startswith("3.")
 
 
 def _notes(folder: Path) -> list[str]:
@@ -112,7 +137,7 @@ def test_wrong_abnormal_classes_are_refused_before_training(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("images were looked at")
 
-    monkeypatch.setattr("cytolens.experiments.run.scan_or_fail", never)
+    monkeypatch.setattr("cytolens.experiments.opening.scan_or_fail", never)
     with pytest.raises(InputError, match=message):
         make(setting)
     assert not (tmp_path / "run").exists()

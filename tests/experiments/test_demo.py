@@ -103,3 +103,20 @@ def test_a_place_that_is_taken(tmp_path: Path, make: Callable[[Path], None], mes
     with pytest.raises(InputError) as caught:
         demo.run_demo(tmp_path / "x")
     assert message.format(tmp_path / "x") in str(caught.value)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_bundle_of_the_clinics_demonstration(tmp_path: Path) -> None:
+    phantoms = replace(demo.PHANTOMS, class_separation=2.0, seed=5)
+    abnormal = ("LSIL", "HSIL", "SCC")
+    bundle = demo.make_demo_bundle(tmp_path / "run", phantoms, abnormal)
+    assert bundle == tmp_path / "run" / "honest" / "bundle"
+    assert load_recipe(str(tmp_path / "run" / "honest" / "recipe.toml")).bundle.abnormal == abnormal
+    assert _json(tmp_path / "run" / "honest" / "metrics.json")["protocol"] == "honest"
+    assert not (tmp_path / "run" / "published").exists()
+    made = (bundle / "bundle.json").stat().st_mtime_ns
+    assert demo.make_demo_bundle(tmp_path / "run", phantoms, abnormal) == bundle
+    assert (bundle / "bundle.json").stat().st_mtime_ns == made
+    (tmp_path / "other" / "mine").mkdir(parents=True)
+    with pytest.raises(InputError, match="holds something else than a demo"):
+        demo.make_demo_bundle(tmp_path / "other", phantoms, abnormal)

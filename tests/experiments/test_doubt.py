@@ -99,6 +99,18 @@ def test_the_recipe_says_how() -> None:
     assert content["decision"] is None and content["decision_curve"] is None
 
 
+def test_sets_of_raps_say_their_penalty() -> None:
+    rows = predictions()
+    content = find(rows, calibration="none", sets="raps")["conformal"]
+    assert content["method"] == "raps" and set(content["parameters"]) == {
+        "quantiles",
+        "k_reg",
+        "lambda",
+    }
+    assert content["n"] < rows.images, "some units chose the penalty"
+    assert content == find(rows, calibration="none", sets="raps")["conformal"]
+
+
 def test_repeats_count_an_image_once() -> None:
     one = predictions()
     twice = Predictions(

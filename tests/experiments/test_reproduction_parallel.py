@@ -13,6 +13,7 @@ from cytolens.core.errors import InputError
 from cytolens.core.files import read_json
 from cytolens.data.loading import read_manifest
 from cytolens.data.manifest import Manifest
+from cytolens.experiments.cluster.local import LocalProcesses
 from cytolens.experiments.recipe import load_recipe
 from cytolens.experiments.reproduce import reproduce
 from cytolens.experiments.reproduction import parallel
@@ -92,7 +93,7 @@ def test_nothing_goes_on_after_a_failure_or_an_interrupt(
     jobs = [Job(recipe, Path(folder)) for folder in (name, "long", "long", "long")]
     started = time.monotonic()
     with pytest.raises(error, match=message):
-        run_jobs(jobs, read_manifest(phantoms), 2, done)
+        run_jobs(jobs, read_manifest(phantoms), LocalProcesses(2), done)
     assert time.monotonic() - started < 120, "the long ones were ended"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cytolens.cli.console import Bars, out, print_json
+from cytolens.cli.engine import ADDRESS, ENGINE, THREADS, where
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,12 +39,18 @@ def reproduce(
     settings: list[str] = typer.Option([], "--set", help="section.key=value, repeatable."),
     ledger: bool = typer.Option(True, help="Also make the ledger of leaks."),
     jobs: int = typer.Option(0, "--jobs", help="Runs at the same time. [default: one a core]"),
+    engine: str = ENGINE,
+    address: str = ADDRESS,
+    threads: int = THREADS,
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace runs of other settings, data or weights."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print study.json."),
 ) -> None:
     """Run every experiment of a paper under its protocol and under the honest one."""
+    place = where(engine, address, threads)
+    if place.is_cluster and jobs:
+        raise typer.BadParameter("--jobs has no effect with --engine ray.")
     from cytolens.core.errors import InputError
     from cytolens.core.files import read_json
     from cytolens.data.loading import read_manifest
@@ -69,6 +76,7 @@ def reproduce(
         settings=settings,
         ledger=ledger,
         jobs=jobs,
+        where=place,
         overwrite=overwrite,
         progress=Bars(),
     )

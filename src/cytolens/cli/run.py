@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cytolens.cli.console import Bars, out, print_json, show_scores
+from cytolens.cli.engine import ADDRESS, ENGINE, THREADS, where
 
 if TYPE_CHECKING:
     from cytolens.data.manifest import Manifest
@@ -27,23 +28,38 @@ def run(
     folds: int = typer.Option(None, help="With --plan: plan and run in each of k folds."),
     score: str = typer.Option("accuracy", help="With --plan: what candidates are compared by."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace a finished run."),
+    profile: bool = typer.Option(False, "--profile", help="Also tell where the time went."),
+    engine: str = ENGINE,
+    address: str = ADDRESS,
+    threads: int = THREADS,
     as_json: bool = typer.Option(False, "--json", help="Print metrics.json."),
 ) -> None:
     """Train, evaluate honestly and report; a run that was cut off is resumed."""
+    asked = {"budget": budget, "fold": fold, "folds": folds, "score": score}
+    _check_usage(recipe, plan, asked)
+    if plan and (profile or engine != "local"):
+        raise typer.BadParameter("--profile and --engine have no effect with --plan.")
+    place = where(engine, address, threads)
     from cytolens.core.files import read_json
     from cytolens.data.loading import read_manifest
     from cytolens.experiments.recipe import load_recipe
     from cytolens.experiments.run import run_recipe
 
-    asked = {"budget": budget, "fold": fold, "folds": folds, "score": score}
-    _check_usage(recipe, plan, asked)
     if plan:
         question = _question(budget, fold, score, settings)
         folder = _run_planned(read_manifest(data), question, folds, target, overwrite)
     else:
         chosen = load_recipe(recipe, settings)
         manifest = read_manifest(data)
-        folder = run_recipe(chosen, manifest, target, overwrite=overwrite, progress=Bars())
+        folder = run_recipe(
+            chosen,
+            manifest,
+            target,
+            overwrite=overwrite,
+            where=place,
+            profiled=profile,
+            progress=Bars(),
+        )
     metrics = read_json(folder / "metrics.json", "metrics file")
     if as_json:
         print_json(metrics)

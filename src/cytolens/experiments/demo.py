@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cytolens.core.progress import Progress, Silent
 from cytolens.data.audit import audit, write_page
 from cytolens.data.facts import scan_or_fail
 from cytolens.data.loading import read_manifest
+from cytolens.data.manifest import Manifest
 from cytolens.data.phantom import PhantomConfig, write_phantoms
 from cytolens.evaluation import Predictions, unpaired_difference
 from cytolens.experiments.explaining import create_methods, explain_run
@@ -88,13 +90,7 @@ def run_demo(
     _check_place(folder, overwrite)
     if overwrite:  # phantoms of another seed would be in the way
         shutil.rmtree(folder / "phantoms", ignore_errors=True)
-    with progress.task("drawing phantoms", PHANTOMS.images) as step:
-        table = write_phantoms(
-            replace(PHANTOMS, seed=FIRST_SEED + seed),
-            folder / "phantoms",
-            progress=lambda *_: step(),
-        )
-    manifest = read_manifest(table)
+    manifest = _draw(replace(PHANTOMS, seed=FIRST_SEED + seed), folder, progress)
     with writing(folder, "the demo"):
         write_page(audit(manifest, scan_or_fail(manifest), {}), manifest, folder / "audit.html")
     recipe = replace(load_recipe("demo"), seed=seed)
@@ -115,6 +111,44 @@ def run_demo(
         write_json(folder / "gap.json", gap)
         write_pair_report(folder / "honest", folder / "published", folder / "report.html", gap)
     return DemoResult(folder, found["honest"], found["published"], gap)
+
+
+def make_demo_bundle(
+    folder: Path,
+    phantoms: PhantomConfig,
+    abnormal: Sequence[str],
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Path:
+    """Train the demo's recipe, honest protocol, for the clinic's demonstration; return the bundle.
+
+    A bundle that is there is kept; a run that was cut off goes on where it stopped.
+
+    Args:
+        phantoms: what it is trained on. Those of `run_demo` are made for a gap between two
+            protocols: a model that is honest about them refers nearly every image.
+        abnormal: classes that count as abnormal, so that it sorts images.
+
+    Raises:
+        InputError: the folder holds something else, or cannot be written.
+    """
+    progress = progress or Silent()
+    run = folder / "honest"
+    if not (run / "metrics.json").exists():
+        _check_place(folder, overwrite=False)
+        manifest = _draw(phantoms, folder, progress)
+        recipe = load_recipe("demo")
+        sorting = replace(recipe.bundle, abnormal=tuple(abnormal))
+        recipe = replace(recipe, seed=seed, bundle=sorting)
+        run_recipe(recipe, manifest, run, progress=progress)
+    return run / "bundle"
+
+
+def _draw(phantoms: PhantomConfig, folder: Path, progress: Progress) -> Manifest:
+    with progress.task("drawing phantoms", phantoms.images) as step:
+        table = write_phantoms(phantoms, folder / "phantoms", progress=lambda *_: step())
+    return read_manifest(table)
 
 
 def _gap(predictions: dict[str, Predictions], score: str, seed: int) -> dict[str, Any]:

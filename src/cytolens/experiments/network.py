@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import torch
@@ -55,6 +56,14 @@ class Network:
 
     def table(self, manifest: Manifest, facts: Facts, store: Store) -> FeatureTable:
         """Return the feature table of a manifest (nothing is computed yet)."""
+        sources = [
+            Source(row.id, row.image, sha)
+            for row, sha in zip(manifest.rows, facts.sha256, strict=True)
+        ]
+        return self.table_of(sources, store)
+
+    def table_of(self, sources: Sequence[Source], store: Store) -> FeatureTable:
+        """Return the feature table of some images (nothing is computed yet)."""
         frozen = self._all_frozen or self.backbone.lower is not None
         card = self.weights.card
         network = {
@@ -73,10 +82,6 @@ class Network:
             precision=self.recipe.features.precision,
             seed=self.recipe.seed,
         )
-        sources = [
-            Source(row.id, row.image, sha)
-            for row, sha in zip(manifest.rows, facts.sha256, strict=True)
-        ]
         return FeatureTable(sources, spec, self._lower, store)
 
     def _lower(self) -> torch.nn.Module:

@@ -13,6 +13,7 @@ from cytolens.core.errors import InputError
 from cytolens.core.files import lock, write_json, writing
 from cytolens.core.progress import Progress, Silent
 from cytolens.data.manifest import Manifest
+from cytolens.experiments.cluster.where import HERE, Where
 from cytolens.experiments.environment import command_line
 from cytolens.experiments.papers.cells import merged
 from cytolens.experiments.papers.paper import (
@@ -58,6 +59,7 @@ def reproduce(
     settings: Sequence[str] = (),
     ledger: bool = True,
     jobs: int = 1,
+    where: Where = HERE,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Path:
@@ -77,6 +79,7 @@ def reproduce(
         settings: `--set` texts, for every cell that has such a setting.
         ledger: also make the ledger of leaks.
         jobs: runs at the same time, each in a process with its share of the cores; 0: one a core.
+        where: on a cluster instead, which has no use for `jobs`.
         overwrite: replace runs of other settings, data or weights.
 
     Raises:
@@ -102,7 +105,7 @@ def reproduce(
                 said.append(f"Without printed numbers, run when asked for: {', '.join(waiting)}.")
             for text in said:
                 progress.say(text)
-            outcomes = runs.run_all(planned, jobs)
+            outcomes = runs.run_all(planned, jobs, where)
             records = [cell_record(one, printed, folder) for one in outcomes]
             _refuse_nothing(records)
             records += _fusions(chosen, runs, records, wishes)

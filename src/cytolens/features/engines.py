@@ -111,7 +111,7 @@ class TorchEngine:
             return out, None
         back = torch.empty(out.shape, dtype=out.dtype, pin_memory=True)
         back.copy_(out, non_blocking=True)
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         event.record()
         return back, event
 

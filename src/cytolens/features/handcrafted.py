@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,15 +82,31 @@ class HandcraftedTable:
         """
         computed = 0
         if self._todo(rows):
-            with ExitStack() as alone:
-                # Sorted: two processes that share several groups never wait for each other.
-                for space in sorted({self._space(group) for group in self.groups}):
-                    alone.enter_context(self._store.filling(space))
+            with self.filling():
                 todo = self._todo(rows)
                 computed = len(todo)
                 self._compute(todo, step)
         self.computed += computed
         self.reused += len(set(rows)) - computed
+
+    def todo(self, rows: Sequence[int]) -> list[int]:
+        """Return the images that `prepare` would look at."""
+        return [row for row, _ in self._todo(rows)]
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Be the only process that computes these groups, with those it asks to `fill`."""
+        with ExitStack() as alone:
+            # Sorted: two processes that share several groups never wait for each other.
+            for space in sorted({self._space(group) for group in self.groups}):
+                alone.enter_context(self._store.filling(space))
+            yield
+
+    def fill(self, rows: Sequence[int]) -> int:
+        """Compute a part of `todo`, while the one who cut it holds the spaces; return how many."""
+        rest = self._todo(rows)
+        self._compute(rest, lambda: None)
+        return len(rest)
 
     def _compute(self, todo: list[tuple[int, tuple[str, ...]]], step: Callable[[], None]) -> None:
         problems: list[InputError] = []

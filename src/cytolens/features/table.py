@@ -6,6 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from torch import nn
 
 from cytolens.core.errors import InputError
 from cytolens.core.files import sha256_json
+from cytolens.core.profile import stage
 from cytolens.data.reading import read_image
-from cytolens.features.engines import ENGINES, Precision
+from cytolens.features.engines import ENGINES, Engine, Precision
 from cytolens.features.store import Rows, Store
 from cytolens.pixels.config import AugmentConfig, PixelsConfig
 from cytolens.pixels.preprocess import preprocess
@@ -112,9 +114,46 @@ class FeatureTable:
 
     def missing(self, wanted: Mapping[View, Sequence[int]]) -> int:
         """Return how many rows `prepare_views` would compute."""
-        if self.stores_pixels:
-            wanted = {0: sorted({row for rows in wanted.values() for row in rows})}
-        return sum(len(self._missing(rows, v)) for v, rows in wanted.items())
+        return sum(len(self._missing(rows, v)) for v, rows in self.stored(wanted).items())
+
+    def stored(self, wanted: Mapping[View, Sequence[int]]) -> Mapping[View, Sequence[int]]:
+        """Return the rows of the views that are kept: of pixels only the images themselves."""
+        if not self.stores_pixels:
+            return wanted
+        return {0: sorted({row for rows in wanted.values() for row in rows})}
+
+    def todo(self, wanted: Mapping[View, Sequence[int]]) -> list[tuple[int, View]]:
+        """Return what `prepare_views` would compute, all views of an image beside each other."""
+        kept = self.stored(wanted)
+        # An image is read once for all its views.
+        return sorted(
+            ((row, v) for v, rows in kept.items() for row in self._missing(rows, v)),
+            key=lambda task: task[0],
+        )
+
+    def filling(self) -> AbstractContextManager[None]:
+        """Be the only process that computes rows of this space, with those it asks to `fill`."""
+        return self._store.filling(self.spec.space())
+
+    def make_engine(self) -> Engine:
+        """Build the frozen part and what runs it; seconds, and the memory of the network."""
+        return ENGINES.get(self.spec.engine)(
+            self._make_lower(), self.spec.size, self.spec.precision
+        )
+
+    def fill(self, todo: Sequence[tuple[int, View]], engine: Engine | None = None) -> int:
+        """Compute a part of `todo`, while the one who cut it holds the space; return how many.
+
+        Args:
+            engine: of an earlier call of `make_engine`, for the same space.
+        """
+        lacking: dict[View, list[int]] = {}
+        for row, v in todo:
+            lacking.setdefault(v, []).append(row)
+        rest = self.todo(lacking)
+        if rest:
+            self._compute(rest, lambda: None, engine)
+        return len(rest)
 
     def prepare(self, rows: Sequence[int], views: Sequence[View]) -> None:
         """Make some views of some rows ready for `gather`; see `prepare_views`."""
@@ -132,15 +171,12 @@ class FeatureTable:
         Raises:
             InputError: the disk is full, or the store's limit is too small to hold the run.
         """
-        if self.stores_pixels:
-            wanted = {0: sorted({row for rows in wanted.values() for row in rows})}
+        wanted = self.stored(wanted)
         asked = sum(map(len, wanted.values()))
         computed = 0
         if self.missing(wanted):
-            with self._store.filling(self.spec.space()):
-                todo = [(row, v) for v, rows in wanted.items() for row in self._missing(rows, v)]
-                # All views of an image beside each other, so that it is read once.
-                todo.sort(key=lambda task: task[0])
+            with self.filling():
+                todo = self.todo(wanted)
                 if todo:
                     self._compute(todo, step)
                 computed = len(todo)
@@ -192,22 +228,28 @@ class FeatureTable:
         return hashlib.sha256(f"{source.sha256}|{token}".encode()).hexdigest()[:32]
 
     def _draw(self, base: NDArray[np.uint8], row: int, v: View) -> NDArray[np.uint8]:
-        if isinstance(v, str):
-            return TEST_VIEWS.get(v)(base)
-        return view(base, self.spec.augment, self.spec.seed, self.sources[row].id, v)
+        with stage("augment"):
+            if isinstance(v, str):
+                return TEST_VIEWS.get(v)(base)
+            return view(base, self.spec.augment, self.spec.seed, self.sources[row].id, v)
 
     def _read(self, row: int) -> NDArray[np.uint8]:
-        return preprocess(read_image(self.sources[row].path), self.spec.pixels, self.spec.size)
+        image = read_image(self.sources[row].path)
+        with stage("resize"):
+            return preprocess(image, self.spec.pixels, self.spec.size)
 
-    def _compute(self, todo: list[tuple[int, View]], step: Callable[[], None]) -> None:
+    def _compute(
+        self,
+        todo: list[tuple[int, View]],
+        step: Callable[[], None],
+        engine: Engine | None = None,
+    ) -> None:
         batches = _in_batches(todo)
         pixels = self._pixel_batches(batches)
         if self.spec.network is None:
             features: Iterator[NDArray[Any]] = pixels
         else:
-            lower = self._make_lower()
-            engine = ENGINES.get(self.spec.engine)(lower, self.spec.size, self.spec.precision)
-            features = engine.run(pixels)
+            features = (engine or self.make_engine()).run(pixels)
         kept: list[NDArray[Any]] = []
         keys: list[str] = []
         for batch, out in zip(batches, features, strict=True):

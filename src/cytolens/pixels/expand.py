@@ -5,21 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from cytolens.core.config import to_dict
 from cytolens.core.errors import InputError
 from cytolens.core.files import read_json, write_bytes, write_json, writing
 from cytolens.core.registry import did_you_mean
 from cytolens.core.seeding import rng
+from cytolens.core.threads import cores
 from cytolens.pixels.augment import augment
 from cytolens.pixels.config import AugmentConfig
 from cytolens.pixels.image import Image
 
+_THREADS_A_CORE = 2
+_WINDOW = 64  # parents handed out at once, so that an error ends the work soon
 CLAIM = "expansion.json"  # what the copies in a folder were made with
 
 
@@ -30,6 +34,9 @@ class Source:
     id: str
     path: Path
     label: str
+
+
+_Copy = tuple[Source, int, str]  # parent, k, file name
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def expand(
     `folder/<class>/<stem>~<k>.png` is the k-th copy of its parent: its name and pixels depend on
     seed, settings and parent alone, so a higher target adds files and changes none. Each file is
     written whole or not at all; a cut-off expansion goes on where it was. `read` gives
-    uint8 [H, W, 3]; `done(finished, all)` is told the progress.
+    uint8 [H, W, 3], and several threads call it; `done(finished, all)` is told the progress.
 
     Raises:
         InputError: a target below the present count or for an unknown class, settings that change
@@ -79,18 +86,29 @@ def expand(
         for copy in _plan([i for i in images if i.label == label], wanted[label], seed)
     ]
     copies: list[Expanded] = []
-    parent, pixels = "", np.zeros((0, 0, 3), np.uint8)
-    for source, k, name in plan:
-        path = folder / _folder_name(source.label) / name
-        if not path.exists():
-            if parent != source.id:
-                parent, pixels = source.id, read(source.path)
-            content = _png(augment(pixels, config, rng(seed, "expand", parent, k)))
-            with writing(path, "an expanded image"):
-                write_bytes(path, content)
-        copies.append(Expanded(path, source.label, source.id))
-        if done is not None:
-            done(len(copies), len(plan))
+
+    def write(parent: list[_Copy]) -> list[Expanded]:
+        pixels: Image | None = None
+        found = []
+        for source, k, name in parent:
+            path = folder / _folder_name(source.label) / name
+            if not path.exists():
+                pixels = read(source.path) if pixels is None else pixels
+                content = _png(augment(pixels, config, rng(seed, "expand", source.id, k)))
+                with writing(path, "an expanded image"):
+                    write_bytes(path, content)
+            found.append(Expanded(path, source.label, source.id))
+        return found
+
+    parents = [list(some) for _, some in groupby(plan, key=lambda copy: copy[0].id)]
+    # Threads: what is slow, encoding and waiting for the disk, leaves the interpreter to others.
+    with ThreadPoolExecutor(_THREADS_A_CORE * cores()) as pool:
+        for window in range(0, len(parents), _WINDOW):
+            for found in pool.map(write, parents[window : window + _WINDOW]):
+                for copy in found:
+                    copies.append(copy)
+                    if done is not None:
+                        done(len(copies), len(plan))
     return copies
 
 
@@ -119,7 +137,7 @@ def _wanted(present: Mapping[str, int], targets: Mapping[str, int] | int) -> dic
     return {**present, **targets}
 
 
-def _plan(sources: Sequence[Source], target: int, seed: int) -> list[tuple[Source, int, str]]:
+def _plan(sources: Sequence[Source], target: int, seed: int) -> list[_Copy]:
     """Return (parent, k, file name) of each copy of one class, copies of a parent together."""
     names = _stems(sources)
     order = rng(seed, "expand", "order", sources[0].label).permutation(len(sources))

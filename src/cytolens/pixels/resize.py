@@ -34,17 +34,22 @@ def stretch(image: Image, height: int, width: int) -> Image:
 
 def letterbox(image: Image, height: int, width: int, border: Border) -> Image:
     """Resize uint8 [H, W, 3] to fit, centre it and pad: → uint8 [height, width, 3]."""
-    scale = min(height / image.shape[0], width / image.shape[1])
-    inner_height = min(height, max(1, round(image.shape[0] * scale)))
-    inner_width = min(width, max(1, round(image.shape[1] * scale)))
+    top, left, inner_height, inner_width = inner_box(image.shape[:2], height, width)
     inner = stretch(image, inner_height, inner_width)
-    top, left = (height - inner_height) // 2, (width - inner_width) // 2
     bottom, right = height - inner_height - top, width - inner_width - left
     colour = {"white": (255.0, 255.0, 255.0), "median": rim_colour(inner)}.get(border, (0, 0, 0))
     return np.asarray(
         cv2.copyMakeBorder(inner, top, bottom, left, right, _BORDERS[border], value=colour),
         np.uint8,
     )
+
+
+def inner_box(shape: tuple[int, int], height: int, width: int) -> tuple[int, int, int, int]:
+    """Return where a letterbox lays an image of `shape` = (H, W): top, left, height, width."""
+    scale = min(height / shape[0], width / shape[1])
+    inner_height = min(height, max(1, round(shape[0] * scale)))
+    inner_width = min(width, max(1, round(shape[1] * scale)))
+    return (height - inner_height) // 2, (width - inner_width) // 2, inner_height, inner_width
 
 
 def rim_colour(image: Image) -> tuple[float, float, float]:

@@ -48,6 +48,7 @@ class RunFolder:
         embedding: of the first fold of a contrastive run.
         bundle: whether a bundle lies in the folder.
         doubt: of `doubt.json`: what was fitted on the predictions, and what came of it.
+        profile: of `profile.json`: where the time went, where that was asked for.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class RunFolder:
     embedding: Embedding | None = None
     bundle: bool = False
     doubt: dict[str, Any] | None = None
+    profile: dict[str, Any] | None = None
 
     @property
     def classes(self) -> list[str]:
@@ -172,6 +174,7 @@ def read_run(path: Path) -> RunFolder:
         embedding=read_embedding(path, classes),
         bundle=(path / "bundle" / "bundle.json").is_file(),
         doubt=_doubt(path / "doubt.json"),
+        profile=_profile(path / "profile.json"),
     )
 
 
@@ -214,6 +217,18 @@ def _doubt(path: Path) -> dict[str, Any] | None:
         raise InputError(
             f"{path} is not what a run says of its doubt.",
             rows=[f"missing: {key}" for key in missing],
+        )
+    return known
+
+
+def _profile(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    content = read_json(path, "profile of a run")
+    known = content if isinstance(content, dict) else {}
+    if missing := [k for k in ("seconds", "stages", "inside", "elsewhere") if k not in known]:
+        raise InputError(
+            f"{path} is not the profile of a run.", rows=[f"missing: {key}" for key in missing]
         )
     return known
 

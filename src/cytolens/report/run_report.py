@@ -9,6 +9,7 @@ from cytolens.core.files import write_text
 from cytolens.report.doubt_figures import doubt_figures
 from cytolens.report.explanation_figures import explanation_figures
 from cytolens.report.page import render
+from cytolens.report.profile_figures import profile_figures
 from cytolens.report.run_figures import run_figures
 from cytolens.report.run_folder import read_run
 from cytolens.report.run_view import run_view
@@ -32,6 +33,7 @@ def write_run_report(run: Path, *, reuse: bool = False) -> Path:
     view = run_view(folder)
     with making_thumbnails(picture.file for picture in view.pictures()) as thumbs:
         figures = run_figures(folder, reuse=reuse) | doubt_figures(folder, reuse=reuse)
+        figures |= profile_figures(folder, reuse=reuse)
         view = replace(view, figures=figures | explanation_figures(folder))
         page = render(
             "run.html.j2",

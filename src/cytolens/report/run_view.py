@@ -17,6 +17,7 @@ from cytolens.report.views import (
     headline,
     learning,
     limits,
+    profile,
     repeat,
     results,
     samples,
@@ -47,6 +48,7 @@ class RunView:
     costs: costs.Costs | None
     explanations: explanations.View | None
     learning: learning.Learning | None
+    profile: profile.Profile | None
     repeat: repeat.Repeat
     limits: list[str]
     figures: dict[str, Drawn]
@@ -77,6 +79,7 @@ class RunView:
             ("explanations", "Explanations", self.explanations),
             ("training", self.learning.title if self.learning else "", self.learning),
             ("embedding", "Embedding", "embedding" in self.figures),
+            ("profile", "Where the time went", self.profile),
             ("repeat", "How to repeat it", True),
             ("limits", "Limits", True),
         ]
@@ -104,6 +107,7 @@ def run_view(run: RunFolder) -> RunView:
         costs=costs.costs(run),
         explanations=explanations.explanations(run),
         learning=learning.learning(run),
+        profile=profile.profile(run),
         repeat=repeat.repeat(run),
         limits=limits.limits(run),
         figures={},

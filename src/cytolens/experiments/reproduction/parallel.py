@@ -1,4 +1,4 @@
-"""Runs in several processes, each with its share of the cores.
+"""Runs in several processes, of this machine or of a cluster.
 
 A process that finds no run to begin helps with the folds of one that is under way.
 
@@ -9,19 +9,14 @@ process of two.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cytolens.core.errors import InputError
 from cytolens.data.manifest import Manifest
+from cytolens.experiments.cluster.executor import Executor, TaskLost
 from cytolens.experiments.folder import Workplace
 from cytolens.experiments.recipe import Recipe
 
@@ -58,48 +53,45 @@ def choose_jobs(wanted: int, tasks: int) -> int:
 def run_jobs(
     jobs: Sequence[Job],
     manifest: Manifest,
-    processes: int,
+    executor: Executor,
     done: Callable[[Job, str | None], None],
 ) -> None:
     """Make the runs, the longest first, and the folds of the last ones together.
 
-    An interrupt, or anything but an `InputError` in a run, ends all processes at once; the runs
-    that they had begun go on when the same call is repeated.
+    An interrupt, or anything but an `InputError` in a run, ends all tasks at once; the runs that
+    they had begun go on when the same call is repeated.
 
     Args:
+        executor: does the tasks, and is closed afterwards.
         done: told of each job that ended, with the message of its `InputError` or None.
 
     Raises:
-        InputError: a process was ended from outside.
+        TaskLost: a process was ended from outside, and the others with it.
     """
-    threads = max(1, (os.cpu_count() or 1) // processes)
-    context = multiprocessing.get_context("spawn")
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(processes, context, _start, (threads,))
-    try:
+    with executor:
+        images = executor.share(manifest)
         ordered = sorted(jobs, key=lambda job: -effort(job.recipe))
-        making: dict[Future[Any], Job] = {pool.submit(_make, j, manifest): j for j in ordered}
-        helping: dict[Future[Any], Job] = {}
+        making: dict[Hashable, Job] = {executor.submit(_make, j, images): j for j in ordered}
+        helping: dict[Hashable, Job] = {}
         while making:
-            ended, _ = wait([*making, *helping], _LOOK, FIRST_COMPLETED)
-            for future in ended:
-                outcome = future.result()
-                if helping.pop(future, None) is None:
-                    done(making.pop(future), outcome)
-            idle = processes - len(making) - len(helping)
+            for ticket in executor.wait([*making, *helping], _LOOK):
+                outcome = _outcome(executor, ticket)
+                if helping.pop(ticket, None) is None:
+                    done(making.pop(ticket), outcome)
+            idle = executor.slots - len(making) - len(helping)
             for job in _needy(making.values(), helping.values())[: max(0, idle)]:
-                helping[pool.submit(_help, job, manifest)] = job
-    except BaseException as error:
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        pool.shutdown(cancel_futures=True)
-        if isinstance(error, BrokenProcessPool):
-            raise InputError(
-                "A process that made runs was ended from outside; often the memory is used up.",
-                fix="repeat the call with --jobs 1, or with fewer than now: finished runs stay.",
-            ) from error
-        raise
-    pool.shutdown()
+                helping[executor.submit(_help, job, images)] = job
+
+
+def _outcome(executor: Executor, ticket: Hashable) -> str | None:
+    """Return the message of a task's `InputError`, if it had one."""
+    try:
+        message: str | None = executor.result(ticket)
+    except TaskLost as error:
+        if not executor.loses_one:
+            raise
+        return str(error)
+    return message
 
 
 def _needy(making: Iterable[Job], helping: Collection[Job]) -> list[Job]:
@@ -125,21 +117,6 @@ def effort(recipe: Recipe) -> float:
     if recipe.training.regime == "contrastive":
         epochs = 2 * recipe.contrastive.epochs
     return fold_count(recipe) * epochs
-
-
-def _start(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Leave with the process that started this one, which may have been killed."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _make(job: Job, manifest: Manifest) -> str | None:

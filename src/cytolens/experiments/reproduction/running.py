@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from cytolens.core.files import read_json, sha256_json, write_json, writing
 from cytolens.core.progress import Progress
 from cytolens.data.facts import scan_or_fail
 from cytolens.data.manifest import Manifest
+from cytolens.experiments.cluster.executor import Executor
+from cytolens.experiments.cluster.local import LocalProcesses
+from cytolens.experiments.cluster.probe import check_nodes
+from cytolens.experiments.cluster.ray_cluster import RayCluster
+from cytolens.experiments.cluster.where import HERE, Where
 from cytolens.experiments.fuse import fuse_runs
 from cytolens.experiments.identity import of_images, of_masks
 from cytolens.experiments.papers.paper import Fusion
@@ -106,11 +112,12 @@ class Runs:
             return Outcome(planned, None, str(error))
         return Outcome(planned, out, None)
 
-    def run_all(self, planned: Sequence[Planned], jobs: int) -> list[Outcome]:
-        """Run cells in so many processes; the outcomes are in the order of the cells."""
+    def run_all(self, planned: Sequence[Planned], jobs: int, where: Where = HERE) -> list[Outcome]:
+        """Run cells in so many processes, or on a cluster; the outcomes are in their order."""
         open_cells = [one for one in planned if one.recipe is not None and not self._done(one)]
         tasks = sum(fold_count(one.recipe) for one in open_cells if one.recipe)
-        if (processes := choose_jobs(jobs, tasks)) == 1:
+        processes = choose_jobs(jobs, tasks)
+        if not open_cells or (processes == 1 and not where.is_cluster):
             return [self.run(one) for one in planned]
         work: dict[Path, Job] = {}
         failed: dict[Path, str] = {}
@@ -118,7 +125,9 @@ class Runs:
             assert one.recipe is not None
             out = self.claim(cell_key(one), self.digest(one.recipe))
             work[out] = Job(one.recipe, out)
-        with self.progress.task(f"{len(work)} runs, {processes} at a time", len(work)) as step:
+        executor: Executor = self._join(where) if where.is_cluster else LocalProcesses(processes)
+        at_once = f"{len(work)} runs, {executor.slots} at a time"
+        with self.progress.task(at_once, len(work)) as step:
 
             def done(job: Job, error: str | None) -> None:
                 step()
@@ -127,13 +136,23 @@ class Runs:
                 if error:
                     failed[job.out] = error
 
-            run_jobs(list(work.values()), self.manifest, processes, done)
+            run_jobs(list(work.values()), self.manifest, executor, done)
         return [
             Outcome(one, None, failed[place])
             if (place := self.folder / cell_key(one)) in failed
             else self.run(one)
             for one in planned
         ]
+
+    def _join(self, where: Where) -> RayCluster:
+        """Join a cluster whose nodes can do the work."""
+        cluster = where.join()
+        with ExitStack() as left:
+            left.enter_context(cluster)
+            check_nodes(cluster, [row.image for row in self.manifest.rows], [self.folder])
+            self.progress.say(cluster.said)
+            left.pop_all()
+        return cluster
 
     def _done(self, planned: Planned) -> bool:
         """Whether the finished run of a cell stands in the folder."""
