@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
+from clinic_tables import operations, rights
 from table_writer import code, fields, summary, table, write_pages
 
 from cytolens.cli.main import app
@@ -314,6 +315,8 @@ def limits() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "rights": rights,
+    "operations": operations,
     "recipe": recipe,
     "recipes": recipes,
     "papers": papers,

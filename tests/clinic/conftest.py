@@ -21,7 +21,7 @@ from sqlalchemy import text
 
 from cytolens.bundle import bundle_id
 from cytolens.clinic import clock, migrations
-from cytolens.clinic.accounts import passwords, sessions
+from cytolens.clinic.accounts import passwords, sessions, tokens
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.database import Database
 from cytolens.clinic.installation import Installation, open_installation
@@ -160,6 +160,21 @@ def browser(clinic: Installation, people: People) -> Iterator[Callable[[str | No
     yield sign_in
     for client in opened:
         client.close()
+
+
+@pytest.fixture
+def machine(clinic: Installation, people: People) -> Callable[..., TestClient]:
+    """Return a program that acts for an account, limited to some actions."""
+    app = create_app(clinic)
+
+    def made(name: str, *actions: str) -> TestClient:
+        with clinic.writing() as db:
+            token = tokens.issue(db, people.actors[name], "a program", actions)
+        client = TestClient(app, base_url=clinic.settings.url)
+        client.headers["Authorization"] = f"Bearer {token}"
+        return client
+
+    return made
 
 
 PASSWORD = "dintel abedul 7 cosecha"

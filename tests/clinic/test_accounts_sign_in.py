@@ -472,7 +472,10 @@ def test_a_second_factor_is_set_up_in_the_browser(browser: Browser, with_passwor
     assert done.status_code == 200
     assert len(re.findall(r'<li class="mono">[A-Z2-9-]{19}</li>', done.text)) == 10
     assert client.post("/account/second-factor/off", data={"password": "no"}).status_code == 403
-    off = client.post("/account/second-factor/off", data={"password": with_passwords})
+    code = re.search(r'<li class="mono">([A-Z2-9-]{19})</li>', done.text)
+    assert code is not None
+    sent = {"password": with_passwords, "code": code[1]}
+    off = client.post("/account/second-factor/off", data=sent)
     assert off.headers["location"] == "/account?done=no-second-factor"
     assert _sign_in(browser(None), "doctor", with_passwords) == (303, "/")
 
@@ -481,14 +484,14 @@ def test_a_code_may_be_asked_for_again_before_a_signature(
     clinic: Installation,
     people: People,
     telephone: tuple[pyotp.TOTP, list[str]],
+    with_passwords: str,
     pass_time: PassTime,
 ) -> None:
     pass_time(seconds=60)
     code = telephone[0].at(clock.now())
-    with clinic.writing() as db:
-        second_factor.confirm(db, people.actors["doctor"], code, clinic)
-        second_factor.confirm(db, people.actors["director"], "", clinic)  # has none
-    with pytest.raises(NotAllowed, match="was used"), clinic.writing() as db:
-        second_factor.confirm(db, people.actors["doctor"], code, clinic)
+    second_factor.confirm(clinic, people.actors["doctor"], with_passwords, code)
+    second_factor.confirm(clinic, people.actors["director"], with_passwords, "")  # has none
+    with pytest.raises(NotAllowed, match="was used"):
+        second_factor.confirm(clinic, people.actors["doctor"], with_passwords, code)
     with clinic.reading() as db:
         assert db.get_one(User, people.users["doctor"]).failures == 1

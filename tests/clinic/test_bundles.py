@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sys
@@ -15,10 +16,13 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from cytolens.bundle import bundle_id
+from cytolens.clinic.accounts import sessions
 from cytolens.clinic.errors import Conflict, NotAllowed, NotFound, Refused
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.management import bundles
-from cytolens.clinic.tables import Entry, Model
+from cytolens.clinic.tables import Entry, Model, User
+from cytolens.clinic.web.app import create_app
+from cytolens.clinic.web.guard import CSRF_HEADER
 
 sys.path.append(str(Path(__file__).parents[1] / "bundle"))
 from random_bundle import noise_images, teach, write_random_bundle
@@ -229,3 +233,89 @@ def test_the_pages_from_upload_to_retirement(
     )
     assert again.status_code == 409 and "installed already" in again.text
     assert [p.name for p in clinic.settings.bundles.iterdir()] == [bundle_id(folder)]
+
+
+@pytest.mark.parametrize(
+    "files, fields, said",
+    [
+        ([], {"specimen": "cervix-liquid"}, "There are 0 files in this upload."),
+        ([("file", ("a.zip", b"a")), ("file", ("b.zip", b"b"))], {}, "There are 2 files"),
+        ([("other", ("a.zip", b"a"))], {"specimen": "cervix-liquid"}, "There are 0 files"),
+        ([("file", ("a.zip", b"a"))], {"specimen": "cervix-liquid"}, "The archive "),
+        ([("file", ("a.zip", b"a"))], {}, "There is no specimen type"),
+        ([("file", ("a.zip", b"a"))], {"specimen": "c" * 10_001}, "too long"),
+    ],
+)
+def test_what_is_no_bundle_is_refused_and_nothing_left(
+    clinic: Installation,
+    browser: Callable[[str | None], TestClient],
+    files: list[tuple[str, tuple[str, bytes]]],
+    fields: dict[str, str],
+    said: str,
+) -> None:
+    client = browser("administrator")
+    if not files:
+        files = [("", ("", b""))]
+    answer = client.post("/bundles", files=files, data=fields)
+    assert answer.status_code in (413, 422) and said in answer.text, answer.text
+    assert list((clinic.settings.data / "incoming").glob("*")) == []
+
+
+def test_a_form_with_its_token_in_a_field_is_taken(
+    clinic: Installation,
+    browser: Callable[[str | None], TestClient],
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    client = browser("administrator")
+    fields = {"csrf": client.headers.pop(CSRF_HEADER), "specimen": "cervix-liquid"}
+    with _zip(folder, tmp_path / "b.zip").open("rb") as archive:
+        answer = client.post("/bundles", files={"file": ("b.zip", archive)}, data=fields)
+    assert answer.status_code == 303, answer.text
+    assert list((clinic.settings.data / "incoming").glob("*")) == []
+
+
+@pytest.mark.parametrize("name, status", [("doctor", 403), ("director", 403), (None, 401)])
+@pytest.mark.parametrize("token", [True, False])
+def test_nothing_is_read_of_an_upload_by_others(
+    clinic: Installation, people: Any, name: str | None, status: int, token: bool
+) -> None:
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"multipart/form-data; boundary=x"),
+               (b"accept", b"application/json")]  # fmt: skip
+    if name is not None:
+        with clinic.writing() as db:
+            opened = sessions.open_session(
+                db, db.get_one(User, people.users[name]), clinic.settings,
+                address="127.0.0.1", agent="tests", second_factor=True,
+            )  # fmt: skip
+        headers.append((b"cookie", f"{sessions.COOKIE}={opened.token}".encode()))
+        if token:
+            headers.append((CSRF_HEADER.lower().encode(), opened.csrf.encode()))
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        raise AssertionError("the upload was read")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    for path in ("/bundles", "/api/v1/bundles"):
+        scope = {
+            "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+            "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1), "scheme": "http",
+            "server": ("127.0.0.1", 8000), "http_version": "1.1", "root_path": "",
+        }  # fmt: skip
+        asyncio.run(create_app(clinic)(scope, receive, send))
+        assert sent.pop(0)["status"] == status
+        sent.clear()
+
+
+def test_an_archive_beyond_the_limit_is_refused(
+    clinic: Installation, browser: Callable[[str | None], TestClient]
+) -> None:
+    object.__setattr__(clinic.settings, "request_bytes", 1 << 20)
+    answer = browser("administrator").post(
+        "/bundles", files={"file": ("a.zip", bytes(2 << 20))}, data={"specimen": "cervix-liquid"}
+    )
+    assert answer.status_code == 413
+    assert list((clinic.settings.data / "incoming").glob("*")) == []

@@ -183,7 +183,11 @@ def test_nobody_else_sees_figures(clinic: Installation, people: Any) -> None:
 
 
 def test_the_page_and_its_exports_name_no_patient(
-    clinic: Installation, people: Any, make: Any, browser: Callable[[str | None], TestClient]
+    clinic: Installation,
+    people: Any,
+    make: Any,
+    browser: Callable[[str | None], TestClient],
+    pass_time: Callable[..., None],
 ) -> None:
     case = make.case()
     make.image(case, make.model(), 0.9)
@@ -192,6 +196,10 @@ def test_the_page_and_its_exports_name_no_patient(
     shown = client.get("/figures").text
     assert "ONE-0001" in shown and "<svg" in shown and "Overrides" in shown
     assert 'style="' not in shown
+    sign(clinic, people, make.case(), "HSIL", clock.now())
+    assert client.get("/figures").text == shown  # remembered for some minutes
+    pass_time(minutes=6)
+    assert "As of" in shown and client.get("/figures").text != shown
     empty = client.get("/figures?since=2020-01-01&until=2020-02-01&by=day&specimen=blood-smear")
     assert empty.status_code == 200 and "Nothing was signed" in empty.text
     table = client.get("/figures/export.csv?by=month")

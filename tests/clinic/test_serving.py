@@ -49,6 +49,8 @@ HERE = Path("somewhere")
         ({"public_url": "ftp://clinic.example"}, Exposure(), "is no public URL"),
         ({}, Exposure("*"), "is no address of a proxy"),
         ({}, Exposure("10.0.0.1,proxy.example"), "'proxy.example' is no address of a proxy"),
+        ({}, Exposure("10.0.0.1,0.0.0.0/0"), "'0.0.0.0/0' is no address of a proxy"),
+        ({}, Exposure("::/0"), "never everybody's"),
         ({"port": 65536}, Exposure(), "There is no port 65536"),
         ({"workers": -1}, Exposure(), "There cannot be -1 workers"),
     ],
@@ -197,6 +199,7 @@ def test_a_server_from_start_to_end(
 ) -> None:
     address, said = _address(server)
     assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "data" / "clinic.sqlite").stat().st_mode & 0o077 == 0
     assert any(re.fullmatch(rf"  {address}/welcome/\S+", line) for line in said), said
     with urllib.request.urlopen(f"{address}/health") as answer:
         assert json.load(answer) == {"status": "up"}

@@ -41,6 +41,11 @@ class Actor:
 
     def must(self, action: Action) -> None:
         """Raise `NotAllowed` unless this account may do it."""
+        if self.role is not None and allowed(self.role, action) and not self.may(action):
+            raise NotAllowed(
+                f"This token does not include: {RIGHTS[action].what}.",
+                fix="make one that does, on the page of the account.",
+            )
         if not self.may(action):
             raise NotAllowed(
                 f"The role {self.role} does not include: {RIGHTS[action].what}.",

@@ -18,6 +18,10 @@ class BlobProblem(CytolensError):
     """A blob that is missing, or whose bytes are not those that were stored."""
 
 
+class StoreAway(BlobProblem):
+    """The store does not answer, or refuses for now: nothing is known of the blob."""
+
+
 class Blobs(Protocol):
     """A store of blobs; the same bytes are kept once."""
 
@@ -30,6 +34,7 @@ class Blobs(Protocol):
 
         Raises:
             BlobProblem: missing, or changed since.
+            StoreAway: the store cannot be asked.
         """
         ...
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from cytolens.clinic.blobs import BlobProblem, checked
+from cytolens.clinic.blobs import BlobProblem, StoreAway, checked
 from cytolens.core.errors import InputError
 
 SCHEME = "s3://"
@@ -109,7 +109,7 @@ class S3Blobs:
 
     @contextmanager
     def _told(self, what: str, sha256: str = "") -> Iterator[None]:
-        """Turn the store's refusals into a `BlobProblem`."""
+        """Turn the store's refusals into a `BlobProblem`; all but a missing blob may pass by."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -118,11 +118,11 @@ class S3Blobs:
             code = error.response["Error"]["Code"]
             if code in _MISSING and sha256:
                 raise BlobProblem(f"The blob {sha256} is missing.") from error
-            raise BlobProblem(
+            raise StoreAway(
                 f"A blob could not be {what} in the bucket {self._bucket}: {code}."
             ) from error
         except BotoCoreError as error:
-            raise BlobProblem(
+            raise StoreAway(
                 f"A blob could not be {what}, the store cannot be reached: {error}"
             ) from error
 

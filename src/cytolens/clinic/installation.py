@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +93,20 @@ def open_installation(settings: Settings) -> Installation:
         database.close()
         raise
     return Installation(settings, database, open_blobs(settings), secret)
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Keep what is written meanwhile, by this process and those it starts, from other users.
+
+    Patients' images and names lie in files; who else has an account on the machine reads none,
+    whatever rights the folder has that somebody made for them.
+    """
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def open_blobs(settings: Settings) -> Blobs:

@@ -11,18 +11,25 @@ import re
 from collections.abc import Mapping
 
 _PLACE = re.compile(r"\{(\d+)\}")
+_NUMBER = re.compile(r"\d+\.\d+")
+_LONGEST = 500  # characters; what is longer quotes somebody, and takes too long to be taken apart
 _DEPTH = 3  # what is filled in may be a sentence itself: the numbers within a reason
 
 
 class Sentences:
     """Sentences of one language.
 
+    Finding the places takes time that grows with a power of the text's length; who sends a file
+    whose name is a thousand times " of " must not hold up everybody.
+
     Args:
         words: English text → text; `{0}`, `{1}`, … are places.
+        decimal: sign between a number's whole part and the rest.
     """
 
-    def __init__(self, words: Mapping[str, str]) -> None:
+    def __init__(self, words: Mapping[str, str], decimal: str = ".") -> None:
         self._words = words
+        self._decimal = decimal
         placed = [text for text in words if _PLACE.search(text)]
         # The most words first: a sentence is what says most of it.
         placed.sort(key=lambda text: len(_PLACE.sub("", text)), reverse=True)
@@ -37,6 +44,10 @@ class Sentences:
             return text
         if text in self._words:
             return self._words[text]
+        if _NUMBER.fullmatch(text):
+            return text.replace(".", self._decimal)
+        if len(text) > _LONGEST:
+            return text
         for pattern, translated in self._placed:
             if found := pattern.fullmatch(text):
                 pieces = _PLACE.split(translated)

@@ -20,7 +20,7 @@ from cytolens.clinic.accounts.first import first_link
 from cytolens.clinic.database import Database
 from cytolens.clinic.inference.supervisor import Supervisor
 from cytolens.clinic.inference.uploads import sweep_incoming
-from cytolens.clinic.installation import Installation, open_installation
+from cytolens.clinic.installation import Installation, open_installation, private_files
 from cytolens.clinic.intake.decoder import Guards
 from cytolens.clinic.settings import Settings
 from cytolens.clinic.web.app import create_app
@@ -69,6 +69,7 @@ def serve(
     exposure = exposure or Exposure()
     check(settings, exposure)
     with ExitStack() as opened:
+        opened.enter_context(private_files())
         opened.enter_context(_ended_by_signal())
         opened.enter_context(_only_server(settings.data))
         listening = opened.enter_context(_listen(settings))
@@ -109,7 +110,8 @@ def check(settings: Settings, exposure: Exposure) -> None:
         )
     for proxy in filter(None, exposure.proxy.split(",")):
         try:
-            ipaddress.ip_network(proxy.strip(), strict=False)
+            if ipaddress.ip_network(proxy.strip(), strict=False).prefixlen == 0:
+                raise ValueError("everybody's")
         except ValueError as error:
             raise InputError(
                 f"{proxy.strip()!r} is no address of a proxy.",

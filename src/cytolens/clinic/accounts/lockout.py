@@ -19,15 +19,14 @@ def is_locked(user: User) -> bool:
     return user.locked_until is not None and clock.now() < user.locked_until
 
 
-def must_be_open(user: User) -> None:
-    """Raise `NotAllowed` where an account is locked."""
-    if is_locked(user):
-        assert user.locked_until is not None
-        minutes = -(-(user.locked_until - clock.now()) // timedelta(minutes=1))
-        raise NotAllowed(
-            "This account is locked after too many wrong passwords or codes.",
-            fix=f"try again in {minutes} minutes, or ask the administrator for a new link.",
-        )
+def refusal(user: User) -> NotAllowed:
+    """Return what is said to whom a locked account belongs."""
+    assert user.locked_until is not None
+    minutes = -(-(user.locked_until - clock.now()) // timedelta(minutes=1))
+    return NotAllowed(
+        "This account is locked after too many wrong passwords or codes.",
+        fix=f"try again in {minutes} minutes, or ask the administrator for a new link.",
+    )
 
 
 def rule(settings: Settings) -> str:
@@ -52,14 +51,6 @@ def count_failure(db: Session, user_id: int, settings: Settings, actor: Actor, w
     if user.failures % settings.login_tries == 0:
         user.locked_until = clock.now() + timedelta(minutes=settings.lock_minutes)
         trail.record(db, actor, "user.locked", "user", user_id, minutes=settings.lock_minutes)
-
-
-def keep_failure(db: Session, user_id: int, settings: Settings, actor: Actor, what: str) -> None:
-    """Drop what a transaction holds, and commit the failure alone."""
-    db.rollback()
-    db.connection(execution_options={"immediate": True})  # of SQLite: the write lock at once
-    count_failure(db, user_id, settings, actor, what)
-    db.commit()
 
 
 def open_again(user: User) -> None:

@@ -12,16 +12,9 @@ from threading import BoundedSemaphore, Lock
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy.orm import Session
 from zxcvbn import zxcvbn
 
-from cytolens.clinic import trail
-from cytolens.clinic.accounts import lockout, sessions
-from cytolens.clinic.actor import Actor
-from cytolens.clinic.errors import NotAllowed, Refused
-from cytolens.clinic.installation import Installation
-from cytolens.clinic.settings import Settings
-from cytolens.clinic.tables import User
+from cytolens.clinic.errors import Refused
 
 LEAST, MOST = 12, 256  # characters
 _SCORE = 3  # of zxcvbn's 0 to 4: from 10^8 guesses on
@@ -89,52 +82,6 @@ def check_strength(password: str, username: str, name: str) -> None:
             rows=[text for text in (feedback["warning"], *feedback["suggestions"]) if text],
             fix="take four or more words that have nothing to do with each other.",
         )
-
-
-def confirm(db: Session, actor: Actor, password: str, settings: Settings) -> None:
-    """Ask an account that is signed in for its password again, as before a signature.
-
-    Args:
-        db: a session of `writing`, nothing changed in it yet. Where the password is wrong, its
-            transaction is dropped and the failure is committed by itself before the error is
-            raised.
-
-    Raises:
-        NotAllowed: the password is wrong, or the account is locked; nothing may be done.
-    """
-    user = None if actor.user is None else db.get(User, actor.user)
-    right = matches(password, user.password_hash if user else None)
-    if user is None or not user.active:
-        raise NotAllowed("No account acts here.", fix="sign in.")
-    lockout.must_be_open(user)
-    if not right:
-        lockout.keep_failure(db, user.id, settings, actor, "password")
-        raise NotAllowed("The password is wrong.", fix=lockout.rule(settings))
-    if user.failures:
-        user.failures = 0
-
-
-def change(clinic: Installation, actor: Actor, session_id: int | None, old: str, new: str) -> None:
-    """Change one's own password; all other sessions end.
-
-    Args:
-        session_id: the session that goes on.
-
-    Raises:
-        NotAllowed: the old password is wrong.
-        Refused: the new one is weak, or the old one again.
-    """
-    with clinic.writing() as db:
-        confirm(db, actor, old, clinic.settings)
-    if new == old:
-        raise Refused("The new password is the old one.", expected="another one")
-    check_strength(new, actor.username, actor.name)
-    made = hash_password(new)
-    with clinic.writing() as db:
-        user = db.get_one(User, actor.user)
-        user.password_hash = made
-        ended = sessions.end_all(db, user.id, but=session_id)
-        trail.record(db, actor, "user.password_changed", "user", user.id, sessions_ended=ended)
 
 
 def _plain(password: str) -> bytes:

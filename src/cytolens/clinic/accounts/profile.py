@@ -6,9 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cytolens.clinic import trail
-from cytolens.clinic.accounts import sessions
+from cytolens.clinic.accounts import passwords, second_factor, sessions
 from cytolens.clinic.accounts.names import clean_language
 from cytolens.clinic.actor import Actor
+from cytolens.clinic.errors import Refused
+from cytolens.clinic.installation import Installation
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Site, User
 
@@ -26,10 +28,37 @@ def set_language(db: Session, actor: Actor, language: str) -> None:
         trail.record(db, actor, "user.language_changed", "user", user.id, language=wanted)
 
 
+def change_password(
+    clinic: Installation, actor: Actor, session_id: int | None, old: str, new: str
+) -> None:
+    """Change one's own password; all other sessions end.
+
+    Args:
+        session_id: the session that goes on.
+
+    Raises:
+        NotAllowed: the old password is wrong.
+        Refused: the new one is weak, or the old one again.
+    """
+    actor.must(Action.OWN_ACCOUNT)
+    second_factor.confirm(clinic, actor, old)
+    if new == old:
+        raise Refused("The new password is the old one.", expected="another one")
+    passwords.check_strength(new, actor.username, actor.name)
+    made = passwords.hash_password(new)
+    with clinic.writing() as db:
+        user = db.get_one(User, actor.user)
+        user.password_hash = made
+        ended = sessions.end_all(db, user.id, but=session_id)
+        trail.record(db, actor, "user.password_changed", "user", user.id, sessions_ended=ended)
+
+
 def sites(db: Session, actor: Actor) -> list[Site]:
     """Return the open sites that this account belongs to, by name."""
     actor.must(Action.OWN_ACCOUNT)
-    return list(db.scalars(select(Site).where(Site.id.in_(sorted(actor.sites))).order_by(Site.name)))
+    return list(
+        db.scalars(select(Site).where(Site.id.in_(sorted(actor.sites))).order_by(Site.name))
+    )
 
 
 def end_other_sessions(db: Session, actor: Actor, session_id: int) -> int:

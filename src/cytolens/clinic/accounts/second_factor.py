@@ -73,24 +73,29 @@ def offered_again(clinic: Installation, actor: Actor, sealed: str) -> Offer:
     return _offered(clinic, actor, _unseal(clinic.secret, actor.user, sealed, _OFFERED))
 
 
-def set_up(clinic: Installation, actor: Actor, sealed: str, code: str, password: str) -> list[str]:
+def set_up(
+    clinic: Installation, actor: Actor, sealed: str, code: str, password: str, present: str = ""
+) -> list[str]:
     """Take an offered secret into use, and return the recovery codes, which nobody shows again.
 
+    Args:
+        present: a code of the second factor that is replaced, where there is one.
+
     Raises:
-        NotAllowed: the password is wrong.
+        NotAllowed: the password or the code of the present second factor is wrong.
         Refused: the offer is past its end, or the code is not of its secret.
     """
     assert actor.user is not None
+    secret = _unseal(clinic.secret, actor.user, sealed, _OFFERED)
+    step = _step_of(secret, code, after=0)
+    if step is None:
+        raise Refused(
+            "The code is not the authenticator's.",
+            expected="the six digits that it shows now",
+            fix="check that the telephone's clock is right.",
+        )
+    confirm(clinic, actor, password, present)
     with clinic.writing() as db:
-        passwords.confirm(db, actor, password, clinic.settings)
-        secret = _unseal(clinic.secret, actor.user, sealed, _OFFERED)
-        step = _step_of(secret, code, after=0)
-        if step is None:
-            raise Refused(
-                "The code is not the authenticator's.",
-                expected="the six digits that it shows now",
-                fix="check that the telephone's clock is right.",
-            )
         user = db.get_one(User, actor.user)
         user.totp_secret = _seal(clinic.secret, user.id, secret)
         user.totp_step = step
@@ -99,14 +104,14 @@ def set_up(clinic: Installation, actor: Actor, sealed: str, code: str, password:
     return codes
 
 
-def turn_off(clinic: Installation, actor: Actor, password: str) -> None:
+def turn_off(clinic: Installation, actor: Actor, password: str, code: str) -> None:
     """Do without the second factor again.
 
     Raises:
-        NotAllowed: the password is wrong.
+        NotAllowed: the password or the code is wrong.
     """
+    confirm(clinic, actor, password, code)
     with clinic.writing() as db:
-        passwords.confirm(db, actor, password, clinic.settings)
         forget(db, actor, db.get_one(User, actor.user))
 
 
@@ -136,26 +141,56 @@ def take(db: Session, user: User, code: str, secret: Secret) -> bool:
     return True
 
 
-def confirm(db: Session, actor: Actor, code: str, clinic: Installation) -> None:
-    """Ask an account that has a second factor for a code; one without is asked for nothing.
+def confirm(clinic: Installation, actor: Actor, password: str, code: str | None = None) -> None:
+    """Ask an account that is signed in for its password again, and for a code where it has some.
+
+    The password is judged outside of any transaction, for argon2 takes its time; then one judges
+    the rest, and keeps what failed.
 
     Args:
-        db: a session of `writing`, as of `passwords.confirm`.
+        code: of the authenticator, or a recovery code; an account without a second factor is asked
+            for none. None: the password is enough, which then forgives no failures of an account
+            that has a second factor.
 
     Raises:
-        NotAllowed: the code is wrong or was used; the failure is counted.
+        NotAllowed: the password or code is wrong, or the account is locked; nothing may be done.
     """
-    if actor.user is None:
-        return
+    with clinic.reading() as db:
+        user = db.get(User, actor.user) if actor.user is not None else None
+        stored = user.password_hash if user else None
+    right = passwords.matches(password, stored)
+    with clinic.writing() as db:
+        refused = _refused(clinic, db, actor, (stored, right), code)
+    if refused is not None:
+        raise refused
+
+
+def _refused(
+    clinic: Installation,
+    db: Session,
+    actor: Actor,
+    judged: tuple[str | None, bool],
+    code: str | None,
+) -> NotAllowed | None:
+    """Return why nothing may be done, and count what was wrong; `judged`: hash, and if it fits."""
     trail.take_turn(db)
-    db.flush()
-    user = db.get(User, actor.user, with_for_update=True, populate_existing=True)
-    if user is None or user.totp_secret is None:
-        return
-    lockout.must_be_open(user)
-    if not take(db, user, code, clinic.secret):
-        lockout.keep_failure(db, user.id, clinic.settings, actor, "code")
-        raise NotAllowed("The code is wrong, or was used.", fix=lockout.rule(clinic.settings))
+    user = db.get(User, actor.user, with_for_update=True) if actor.user is not None else None
+    if user is None or not user.active:
+        return NotAllowed("No account acts here.", fix="sign in.")
+    if lockout.is_locked(user):
+        return lockout.refusal(user)
+    rule = lockout.rule(clinic.settings)
+    stored, right = judged
+    if not right or user.password_hash != stored:
+        lockout.count_failure(db, user.id, clinic.settings, actor, "password")
+        return NotAllowed("The password is wrong.", fix=rule)
+    asked = user.totp_secret is not None
+    if asked and code is not None and not take(db, user, code, clinic.secret):
+        lockout.count_failure(db, user.id, clinic.settings, actor, "code")
+        return NotAllowed("The code is wrong, or was used.", fix=rule)
+    if user.failures and (code is not None or not asked):
+        user.failures = 0
+    return None
 
 
 def recovery_left(db: Session, actor: Actor) -> int:

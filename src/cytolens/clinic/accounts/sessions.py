@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, delete, or_, select, update
+from sqlalchemy import CursorResult, and_, bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from cytolens.clinic import clock, trail
@@ -15,7 +15,8 @@ from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import NotFound
 from cytolens.clinic.rights import Role
 from cytolens.clinic.settings import Settings
-from cytolens.clinic.tables import SignIn, User
+from cytolens.clinic.tables import SignIn, Site, User
+from cytolens.clinic.tables.people import user_site
 
 COOKIE = "cytolens_session"
 _SEEN_EVERY = timedelta(minutes=1)  # the database is not written on every request
@@ -50,6 +51,19 @@ class SessionView:
     seen_at: datetime
     address: str
     agent: str
+
+
+_SESSION = (  # asked by every request: one statement, and no objects
+    select(
+        SignIn.id, SignIn.csrf, SignIn.second_factor, SignIn.seen_at, SignIn.expires_at,
+        SignIn.user_id, User.username, User.role, User.language, User.name, User.active,
+        Site.id.label("site_id"),
+    )
+    .join(User, User.id == SignIn.user_id)
+    .outerjoin(user_site, user_site.c.user_id == User.id)
+    .outerjoin(Site, and_(Site.id == user_site.c.site_id, Site.active))
+    .where(SignIn.token_hash == bindparam("hash"))
+)  # fmt: skip
 
 
 def cookie_name(settings: Settings) -> str:
@@ -87,18 +101,23 @@ def open_session(
 
 def find_session(db: Session, token: str, settings: Settings, address: str) -> Current | None:
     """Return the session of a cookie, or None where it is unknown, ended or of a closed account."""
-    found = db.scalar(select(SignIn).where(SignIn.token_hash == token_hash(token)))
-    if found is None or not found.user.active or clock.now() >= found.expires_at:
+    rows = db.execute(_SESSION, {"hash": token_hash(token)}).all()  # one a site
+    if not rows or not rows[0].active or clock.now() >= rows[0].expires_at:
         return None
+    found = rows[0]
     if clock.now() - found.seen_at >= timedelta(minutes=settings.idle_minutes):
         return None
-    return Current(
-        found.id,
-        actor_of(found.user, address),
-        found.csrf,
-        found.second_factor,
-        clock.now() - found.seen_at >= _SEEN_EVERY,
+    actor = Actor(
+        user=found.user_id,
+        username=found.username,
+        role=Role(found.role),
+        sites=frozenset(row.site_id for row in rows if row.site_id is not None),
+        address=address,
+        language=found.language,
+        name=found.name,
     )
+    stale = clock.now() - found.seen_at >= _SEEN_EVERY
+    return Current(found.id, actor, found.csrf, found.second_factor, stale)
 
 
 def seen(db: Session, session_id: int) -> None:

@@ -21,7 +21,12 @@ from cytolens.clinic.backup.make import FORMAT, seal
 from cytolens.clinic.backup.rows import go_on_counting, put
 from cytolens.clinic.blobs import Blobs
 from cytolens.clinic.database import Database
-from cytolens.clinic.installation import Installation, open_blobs, open_installation
+from cytolens.clinic.installation import (
+    Installation,
+    open_blobs,
+    open_installation,
+    private_files,
+)
 from cytolens.clinic.management.retention import referred_blobs
 from cytolens.clinic.secret import VARIABLE, open_secret
 from cytolens.clinic.settings import Settings
@@ -66,7 +71,8 @@ def restore(source: Path, settings: Settings, *, progress: Progress) -> Restored
             database.close()
         _check_files(backup, manifest, progress)
         try:
-            return _restored(backup, manifest, settings, progress)
+            with private_files():
+                return _restored(backup, manifest, settings, progress)
         except BaseException:
             _clear(settings.data, keep_secret=had_secret)
             raise

@@ -1,8 +1,10 @@
-"""The demonstration's quality control: cleared cases drawn by lot, most of them read again."""
+"""The demonstration's quality control: signed cases drawn by lot, most of them read again."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+
+from sqlalchemy import select
 
 from cytolens.clinic import clock
 from cytolens.clinic.demo.people import Cast
@@ -10,10 +12,11 @@ from cytolens.clinic.desk import cases, readings
 from cytolens.clinic.desk import quality as desk
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.oversight import quality
+from cytolens.clinic.tables import Reading
 
 _SEED = 11  # of the lot, so that every demonstration shows the same
 _LEFT = 3  # of so many drawn cases one is left for whoever looks
-_DIFFERS = 4  # of so many one is not found clear again
+_DIFFERS = 4  # of so many cleared ones one is not found clear again
 
 
 def draw_and_read(clinic: Installation, cast: Cast, present: datetime) -> None:
@@ -38,5 +41,11 @@ def _read(clinic: Installation, cast: Cast, name: str) -> None:
             continue
         with clinic.writing() as db:
             revision = cases.find(db, actor, case_id).revision
-            category = "NILM" if case_id % _DIFFERS else "ASC-US"
+            first = db.scalars(
+                select(Reading.category)
+                .where(Reading.case_id == case_id)
+                .order_by(Reading.id.desc())
+                .limit(1)
+            ).one()
+            category = "ASC-US" if first == "NILM" and case_id % _DIFFERS == 0 else first
             readings.enter(db, actor, case_id, "quality", category, "", "", revision)

@@ -1,4 +1,4 @@
-"""The quality sample: cleared cases drawn for a blind second reading by another doctor."""
+"""The quality sample: signed cases drawn for a blind second reading by another doctor."""
 
 from __future__ import annotations
 

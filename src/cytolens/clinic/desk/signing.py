@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import flag_modified
 
 from cytolens.clinic import clock, trail
-from cytolens.clinic.accounts import passwords, second_factor
+from cytolens.clinic.accounts import second_factor
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.blobs import Blobs
 from cytolens.clinic.desk import cases, entered
@@ -72,7 +72,7 @@ def sign(
     """
     actor.must(Action.SIGN_REPORTS)
     content, _ = _read(clinic, actor, case_id, "final", revision=revision, pending=anyway)
-    _confirm(clinic, actor, password, code)
+    second_factor.confirm(clinic, actor, password, code)
     return _make(clinic, actor, case_id, content, revision)
 
 
@@ -102,7 +102,7 @@ def amend(
     )
     if not reason:
         raise Refused("The reason is missing.", fix="say why the signed report is replaced.")
-    _confirm(clinic, actor, password, code)
+    second_factor.confirm(clinic, actor, password, code)
     return _make(clinic, actor, case_id, content, revision)
 
 
@@ -184,12 +184,6 @@ def _own_reading(db: Session, actor: Actor, case: Case) -> Reading:
             fix="enter your own reading, then sign.",
         )
     return reading
-
-
-def _confirm(clinic: Installation, actor: Actor, password: str, code: str) -> None:
-    with clinic.writing() as db:
-        passwords.confirm(db, actor, password, clinic.settings)
-        second_factor.confirm(db, actor, code, clinic)
 
 
 def _make(

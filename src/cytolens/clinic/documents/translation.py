@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from babel.dates import format_date, format_datetime
-from babel.numbers import format_decimal, format_percent
+from babel.numbers import format_decimal, format_percent, get_decimal_symbol
 
 from cytolens.clinic.sentences import Sentences
 
@@ -36,7 +36,7 @@ def translator(language: str) -> Callable[..., str]:
     sentence of a bundle, with numbers filled in, is known by its places `{0}`, `{1}`.
     """
     words = catalogue(language)
-    sentences = Sentences(words)
+    sentences = Sentences(words, get_decimal_symbol(language))
 
     def said(text: str, **values: Any) -> str:
         return words.get(text, text).format(**values) if values else sentences.told(text)

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from cytolens.bundle import load_bundle
 from cytolens.clinic import clock
+from cytolens.clinic.blobs import StoreAway
 from cytolens.clinic.inference import queue
 from cytolens.clinic.inference.loop import Loop
 from cytolens.clinic.inference.pictures import read_picture
@@ -67,6 +68,8 @@ class Explainer:
             image = read_picture(self._clinic.blobs, job.sha256)
             subject = self._subject(asked.bundle)
             made = explain(subject, image, job.method, asked.label)
+        except StoreAway:
+            raise
         except ImageProblem as problem:
             self._fail(job, f"the image {problem.reason}")
             return

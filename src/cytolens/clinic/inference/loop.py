@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from cytolens.clinic.blobs import StoreAway
 from cytolens.clinic.inference import queue
 from cytolens.clinic.installation import Installation
 
@@ -42,7 +43,7 @@ class Loop:
         """Call `step` until told to stop; it tells whether it found something to do.
 
         A step that fails gives back what it had taken: as a try, so that what fails always is
-        given up in the end.
+        given up in the end. While the store is away nothing is tried, and nothing given up.
         """
         beating = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         beating.start()
@@ -50,6 +51,10 @@ class Loop:
         while not self.stop.is_set():
             try:
                 found = step()
+            except StoreAway as away:
+                log.warning("%s: %s", self.worker, away)
+                self._give_back(tried=False)
+                found, rest = False, _AFTER_ERROR
             except Exception:  # a database that is away, a picture that breaks the network
                 log.exception("%s: a step failed", self.worker)
                 self._give_back()
@@ -62,10 +67,10 @@ class Loop:
             rest = min(_LONGEST_REST, rest * 1.5)
         self._give_back()
 
-    def _give_back(self) -> None:
+    def _give_back(self, *, tried: bool = True) -> None:
         try:
             with self.clinic.writing() as db:
-                queue.give_back(db, self.worker)
+                queue.give_back(db, self.worker, tried=tried)
         except Exception:
             log.exception("%s: jobs wait for their lease to run out", self.worker)
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cytolens.clinic.blobs import BlobProblem, Blobs
+from cytolens.clinic.blobs import BlobProblem, Blobs, StoreAway
 from cytolens.data.reading import ImageProblem
 
 
@@ -17,9 +17,12 @@ def read_picture(blobs: Blobs, sha256: str) -> NDArray[np.uint8]:
 
     Raises:
         ImageProblem: its blob is missing or was changed.
+        StoreAway: the store cannot be asked; the picture may be whole.
     """
     try:
         content = blobs.get(sha256)
+    except StoreAway:
+        raise
     except BlobProblem as problem:
         reason = f"cannot be read from the store: {problem}"
         raise ImageProblem(Path("image"), reason) from problem

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from cytolens.clinic.accounts import lockout
 from cytolens.clinic.actor import Actor
+from cytolens.clinic.desk import entered
 from cytolens.clinic.management.users import get
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import User
@@ -53,14 +54,17 @@ def list_users(db: Session, actor: Actor, search: str = "", page: int = 1) -> Us
     """Return accounts, the active ones first, by name.
 
     Args:
-        search: a part of the user name or name.
+        search: a part of the user name or name, in either case and without accents.
         page: from 1; past the end: the last one.
     """
     actor.must(Action.MANAGE_USERS)
     shown = "".join(sign for sign in search if sign.isprintable())
-    part = f"%{_literal(shown.strip().lower())}%"
+    part = shown.strip()
     asked = select(User).where(
-        or_(User.username.like(part, escape="\\"), func.lower(User.name).like(part, escape="\\"))
+        or_(
+            entered.begins(User.username, part, within=True),
+            entered.begins(User.name, part, within=True),
+        )
     )
     total = db.scalar(select(func.count()).select_from(asked.subquery())) or 0
     pages = max(1, -(-total // PAGE))
@@ -96,7 +100,3 @@ def _view(user: User) -> UserView:
         second_factor=user.totp_secret is not None,
         seen_at=user.seen_at,
     )
-
-
-def _literal(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -21,7 +21,8 @@ from cytolens.clinic.oversight.agreement import agreement_of
 from cytolens.clinic.oversight.drift import drift
 from cytolens.clinic.oversight.figures import figures
 from cytolens.clinic.oversight.period import Period, at_sites
-from cytolens.clinic.oversight.quality import results, states
+from cytolens.clinic.oversight.quality import states
+from cytolens.clinic.oversight.second_readings import results
 from cytolens.clinic.oversight.sheets import Told, Words, sheets
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Site

@@ -1,7 +1,9 @@
-"""The quality sample: a share of cleared cases is drawn by lot and read again, blind.
+"""The quality sample: a share of signed cases is drawn by lot and read again, blind.
 
-That at least a tenth is re-read is the American rule (42 CFR 493.1274); here it is 15 in a
-hundred, and the director may ask for more.
+That at least a tenth of the cleared ones is re-read is the American rule (42 CFR 493.1274); here
+it is 15 in a hundred, and the director may ask for more. Whoever re-reads cleared cases alone
+knows what the first reading said; so for every five of them one that was signed as abnormal is
+mixed in. The two kinds are counted apart (`second_readings`).
 """
 
 from __future__ import annotations
@@ -9,24 +11,24 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from typing import NamedTuple
 
-from scipy.stats import beta
 from sqlalchemy import select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from cytolens.clinic import clock, trail
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import NotFound, Refused
 from cytolens.clinic.oversight.period import at_sites, month
-from cytolens.clinic.oversight.signed import SIGNED, severity_by_category, signed_cases
+from cytolens.clinic.oversight.second_readings import standing_reading
+from cytolens.clinic.oversight.signed import severity_by_category, signed_cases
 from cytolens.clinic.rights import Action
-from cytolens.clinic.tables import Case, Choice, QualityDraw, Reading, Report, Site, User
+from cytolens.clinic.tables import Case, Choice, QualityDraw, Reading, Site
 from cytolens.core.files import sha256_json
 from cytolens.core.seeding import rng
 
 LEAST_PERCENT = 15
-_LISTED = 200
+MIXED = 5  # of so many cleared cases that are drawn, one abnormal is mixed in
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,11 @@ class Drawn:
         cleared: cases first signed in the month whose reading that stands is clear.
         percent: of them that are to be drawn.
         target: that many cases, rounded up.
-        drawn: so far; `new`: by this call.
-        read: of the drawn ones.
+        drawn, read: of those that were clear when they were drawn.
+        new: drawn by this call, of both kinds.
+        abnormal: cases first signed in the month whose reading that stands is abnormal.
+        mixed_target: of them that are to be mixed in, as far as there are so many.
+        mixed, mixed_read: as `drawn` and `read`, of those that were abnormal.
     """
 
     site: int
@@ -50,50 +55,21 @@ class Drawn:
     target: int
     drawn: int
     read: int
-    new: int = 0
-
-
-@dataclass(frozen=True)
-class Reread:
-    """A drawn case that was read again: both categories, and whose they are."""
-
-    case: int
-    accession: str
-    period: str
-    specimen: str
-    first: str
-    first_doctor: str
-    second: str
-    second_doctor: str
-    severity: int
-
-
-@dataclass(frozen=True)
-class Results:
-    """What the second readings came to.
-
-    Attributes:
-        drawn, read: cases.
-        said: second readings that say clear or abnormal.
-        missed: of `said`, those that say abnormal; `share` with its exact 95 % interval.
-        same: of `read`, those with the very same category.
-        cases: the missed ones, the newest first.
-    """
-
-    drawn: int
-    read: int
-    said: int
-    missed: int
-    share: float | None
-    low: float
-    high: float
-    same: int
-    cases: list[Reread]
+    new: int
+    abnormal: int
+    mixed_target: int
+    mixed: int
+    mixed_read: int
 
 
 def wanted(cases: int, percent: int) -> int:
     """Return how many of so many cases are drawn: the share, rounded up, in whole numbers."""
     return (cases * percent + 99) // 100
+
+
+def mixed_in(cleared: int, abnormal: int) -> int:
+    """Return how many abnormal cases are mixed among drawn cleared ones: a fifth, rounded up."""
+    return min(-(-cleared // MIXED), abnormal)
 
 
 def percent_of(db: Session, site: int) -> int:
@@ -130,9 +106,9 @@ def choose_percent(db: Session, actor: Actor, percent: int) -> None:
 def draw(db: Session, actor: Actor, period: str, seed: int | None = None) -> list[Drawn]:
     """Draw what is missing of a month's sample at each of the account's sites.
 
-    Called again it adds what was cleared since, and nothing where the sample is complete. The line
-    in the audit log holds the seed, the hash of the cases it was drawn from and those that were
-    drawn, so that `chosen` gives the same again.
+    Called again it adds what was signed since, and nothing where the sample is complete. The line
+    in the audit log holds the seed and, of each kind, the hash of the cases it was drawn from and
+    those that were drawn, so that `chosen` gives the same again.
 
     Args:
         period: "2026-11".
@@ -145,34 +121,42 @@ def draw(db: Session, actor: Actor, period: str, seed: int | None = None) -> lis
     if month(period).first > clock.now().date():
         raise Refused(f"The month {period} has not begun.")
     trail.take_turn(db)
-    result = []
-    for site in _sites(db, actor):
-        cleared = _cleared(db, actor, period, site.id)
-        drawn = _drawn_of(db, period, site.id)
-        open_cases = sorted(set(cleared) - set(drawn))
-        percent = percent_of(db, site.id)
-        target = wanted(len(cleared), percent)
-        missing = min(max(0, target - len(set(cleared) & set(drawn))), len(open_cases))
-        if missing:
-            lot = secrets.randbelow(2**31) if seed is None else seed
-            new = chosen(open_cases, missing, lot, site.id, period)
-            db.add_all(
-                QualityDraw(case_id=case, period=period, drawn_at=clock.now()) for case in new
-            )
-            db.flush()
-            trail.record(
-                db, actor, "quality.drawn", "site", site.id, site=site.id, period=period,
-                percent=percent, cleared=len(cleared), before=len(drawn), seed=lot,
-                among=len(open_cases), among_sha256=sha256_json(open_cases), drawn=new,
-            )  # fmt: skip
-        result.append(_state(db, site, period, cleared, missing))
-    return result
+    return [_draw(db, actor, site, period, seed) for site in _sites(db, actor)]
 
 
-def chosen(cases: Sequence[int], count: int, seed: int, site: int, period: str) -> list[int]:
+def _draw(db: Session, actor: Actor, site: Site, period: str, seed: int | None) -> Drawn:
+    signed = _signed(db, actor, period, site.id)
+    before = _drawn_of(db, period, site.id)
+    drawn = {case.case for case in before}
+    clear, abnormal = ([case for case in cases if case not in drawn] for cases in signed)
+    percent = percent_of(db, site.id)
+    target = wanted(len(signed.clear), percent)
+    missing = min(max(0, target - len(drawn.intersection(signed.clear))), len(clear))
+    mixed = mixed_in(target, len(signed.abnormal)) - sum(case.abnormal for case in before)
+    missing_mixed = min(max(0, mixed), len(abnormal))
+    if missing or missing_mixed:
+        lot = secrets.randbelow(2**31) if seed is None else seed
+        new = chosen(clear, missing, lot, site.id, period)
+        new_mixed = chosen(abnormal, missing_mixed, lot, site.id, period, kind="abnormal")
+        among = sorted(new + new_mixed)  # so that no order tells the kinds apart
+        db.add_all(QualityDraw(case_id=case, period=period, drawn_at=clock.now()) for case in among)
+        db.flush()
+        trail.record(
+            db, actor, "quality.drawn", "site", site.id, site=site.id, period=period,
+            percent=percent, cleared=len(signed.clear), before=len(before), seed=lot,
+            among=len(clear), among_sha256=sha256_json(clear), drawn=new,
+            among_abnormal=len(abnormal), among_abnormal_sha256=sha256_json(abnormal),
+            mixed=new_mixed,
+        )  # fmt: skip
+    return _state(db, site, period, signed, missing + missing_mixed)
+
+
+def chosen(
+    cases: Sequence[int], count: int, seed: int, site: int, period: str, kind: str = "clear"
+) -> list[int]:
     """Return which of these cases a lot takes: the same for the same arguments."""
-    lot = rng(seed, "quality sample", site, period)
-    picked: list[int] = lot.choice(sorted(cases), size=count, replace=False).tolist()
+    named = ("quality sample", site, period) + (() if kind == "clear" else (kind,))
+    picked: list[int] = rng(seed, *named).choice(sorted(cases), size=count, replace=False).tolist()
     return sorted(picked)
 
 
@@ -184,103 +168,68 @@ def states(db: Session, actor: Actor, period: str) -> list[Drawn]:
     """
     actor.must(Action.READ_FIGURES)
     return [
-        _state(db, site, period, _cleared(db, actor, period, site.id), 0)
+        _state(db, site, period, _signed(db, actor, period, site.id), 0)
         for site in _sites(db, actor)
     ]
 
 
-def results(
-    db: Session, actor: Actor, first: date | None = None, last: date | None = None
-) -> Results:
-    """Return what the second readings of the months from `first` to `last` came to."""
-    actor.must(Action.READ_FIGURES)
-    second, reader = aliased(Reading), aliased(User)
-    standing, signer = aliased(Reading), aliased(User)
-    stood = (  # the reading that stood when the case was drawn
-        select(Report.reading_id)
-        .where(
-            Report.case_id == Case.id,
-            Report.status.in_(SIGNED),
-            Report.created_at <= QualityDraw.drawn_at,
-        )
-        .order_by(Report.version.desc())
-        .limit(1)
-        .correlate(Case, QualityDraw)
-        .scalar_subquery()
+class _Signed(NamedTuple):
+    """Cases first signed in a month, by what the reading that stands says; in order."""
+
+    clear: list[int]
+    abnormal: list[int]
+
+
+class _Case(NamedTuple):
+    """A drawn case; `abnormal`: when it was drawn."""
+
+    case: int
+    abnormal: bool
+    read: bool
+
+
+def _signed(db: Session, actor: Actor, period: str, site: int) -> _Signed:
+    cases = signed_cases(db, actor, month(period), site=site)
+    return _Signed(
+        [case.case for case in cases if case.severity == 0],
+        [case.case for case in cases if case.severity > 0],
     )
-    asked = (
-        select(
-            Case.id, Case.accession, QualityDraw.period, Case.specimen, standing.category,
-            signer.username, second.category, reader.username,
-        )
+
+
+def _drawn_of(db: Session, period: str, site: int) -> list[_Case]:
+    severities = severity_by_category()
+    found = db.execute(
+        select(Case.id, Case.specimen, Reading.category, QualityDraw.reading_id)
         .select_from(QualityDraw)
         .join(Case, Case.id == QualityDraw.case_id)
-        .join(standing, standing.id == stood)
-        .join(signer, signer.id == standing.doctor_id)
-        .outerjoin(second, second.id == QualityDraw.reading_id)
-        .outerjoin(reader, reader.id == second.doctor_id)
-        .where(at_sites(actor))
-        .order_by(QualityDraw.drawn_at.desc(), Case.id.desc())
-    )  # fmt: skip
-    if first is not None:
-        asked = asked.where(QualityDraw.period >= f"{first:%Y-%m}")
-    if last is not None:
-        asked = asked.where(QualityDraw.period <= f"{last:%Y-%m}")
-    rows = db.execute(asked).all()
-    severities = severity_by_category()
-    reread = [
-        Reread(*row, severity=severities.get((row[3], row[6]), -1))
-        for row in rows
-        if row[6] is not None
-    ]
-    missed = [case for case in reread if case.severity > 0]
-    said = sum(case.severity >= 0 for case in reread)
-    low, high = clopper_pearson(len(missed), said)
-    return Results(
-        drawn=len(rows),
-        read=len(reread),
-        said=said,
-        missed=len(missed),
-        share=len(missed) / said if said else None,
-        low=low,
-        high=high,
-        same=sum(case.first == case.second for case in reread),
-        cases=missed[:_LISTED],
+        .join(Reading, Reading.id == standing_reading())
+        .where(QualityDraw.period == period, Case.site_id == site)
     )
+    return [
+        _Case(case, severities.get((specimen, category), -1) > 0, reading is not None)
+        for case, specimen, category, reading in found
+    ]
 
 
-def clopper_pearson(successes: int, n: int) -> tuple[float, float]:
-    """Return the exact 95 % interval of a proportion (Clopper and Pearson 1934)."""
-    low = float(beta.ppf(0.025, successes, n - successes + 1)) if successes else 0.0
-    high = float(beta.ppf(0.975, successes + 1, n - successes)) if successes < n else 1.0
-    return low, high
-
-
-def _cleared(db: Session, actor: Actor, period: str, site: int) -> list[int]:
-    cases = signed_cases(db, actor, month(period), site=site)
-    return [case.case for case in cases if case.severity == 0]
-
-
-def _drawn_of(db: Session, period: str, site: int) -> list[int]:
-    asked = select(QualityDraw.case_id).join(Case, Case.id == QualityDraw.case_id)
-    return list(db.scalars(asked.where(QualityDraw.period == period, Case.site_id == site)))
-
-
-def _state(db: Session, site: Site, period: str, cleared: Sequence[int], new: int) -> Drawn:
-    asked = select(QualityDraw.reading_id).join(Case, Case.id == QualityDraw.case_id)
-    read = list(db.scalars(asked.where(QualityDraw.period == period, Case.site_id == site.id)))
+def _state(db: Session, site: Site, period: str, signed: _Signed, new: int) -> Drawn:
+    drawn = _drawn_of(db, period, site.id)
     percent = percent_of(db, site.id)
+    target = wanted(len(signed.clear), percent)
     return Drawn(
         site=site.id,
         code=site.code,
         name=site.name,
         period=period,
-        cleared=len(cleared),
+        cleared=len(signed.clear),
         percent=percent,
-        target=wanted(len(cleared), percent),
-        drawn=len(read),
-        read=sum(reading is not None for reading in read),
+        target=target,
+        drawn=sum(not case.abnormal for case in drawn),
+        read=sum(case.read and not case.abnormal for case in drawn),
         new=new,
+        abnormal=len(signed.abnormal),
+        mixed_target=mixed_in(target, len(signed.abnormal)),
+        mixed=sum(case.abnormal for case in drawn),
+        mixed_read=sum(case.read and case.abnormal for case in drawn),
     )
 
 

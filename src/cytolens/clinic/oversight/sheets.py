@@ -9,7 +9,8 @@ from datetime import datetime
 from cytolens.clinic.oversight.agreement import Agreement, Kappa
 from cytolens.clinic.oversight.drift import BundleDrift
 from cytolens.clinic.oversight.figures import Figures
-from cytolens.clinic.oversight.quality import Drawn, Results
+from cytolens.clinic.oversight.quality import Drawn
+from cytolens.clinic.oversight.second_readings import Results
 from cytolens.clinic.vocabulary import vocabularies
 
 Words = Callable[[str], str]
@@ -185,10 +186,15 @@ def _drifts(found: list[BundleDrift], _: Words) -> Sheet:
 def _samples(found: list[Drawn], _: Words) -> Sheet:
     head = [
         _("Site and month"), _("Signed as clear"), _("To be drawn"), _("Drawn"), _("Read again"),
+        _("Signed as abnormal"), _("To be mixed in"), _("Mixed in"), _("Mixed in, read again"),
     ]  # fmt: skip
     rows: list[list[Value]] = [
-        [f"{s.code} {s.period}", s.cleared, s.target, s.drawn, s.read] for s in found
-    ]
+        [
+            f"{s.code} {s.period}", s.cleared, s.target, s.drawn, s.read,
+            s.abnormal, s.mixed_target, s.mixed, s.mixed_read,
+        ]
+        for s in found
+    ]  # fmt: skip
     return Sheet(_("Quality sample"), head, rows)
 
 
@@ -201,6 +207,9 @@ def _results(found: Results, _: Words) -> Sheet:
         [_("Share"), _rounded(found.share)],
         [_("from"), _rounded(found.low)],
         [_("to"), _rounded(found.high)],
+        [_("Mixed in"), found.mixed.drawn],
+        [_("Mixed in, read again"), found.mixed.read],
+        [_("Mixed in, clear in the second reading"), found.mixed.cleared],
     ]
     note = _("The interval is exact (Clopper and Pearson 1934).")
     return Sheet(_("Second readings"), [_("What"), _("Value")], rows, note)

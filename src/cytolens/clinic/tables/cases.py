@@ -100,9 +100,10 @@ class Reading(Table):
     """
 
     __tablename__ = "reading"
+    __table_args__ = (Index("ix_reading_case", "case_id", "doctor_id"),)  # `desk.blinding.knows`
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), index=True)
+    case_id: Mapped[int] = mapped_column(ForeignKey("case.id"))
     doctor_id: Mapped[int] = mapped_column(ForeignKey("user.id"), index=True)
     kind: Mapped[str] = mapped_column(String(10), default="primary")
     category: Mapped[str] = mapped_column(String(40))
@@ -151,9 +152,10 @@ class Report(Table):
 
 
 class QualityDraw(Table):
-    """A cleared case drawn for a blind second reading by another doctor."""
+    """A signed case drawn for a blind second reading by another doctor: see `oversight.quality`."""
 
     __tablename__ = "quality_draw"
+    __table_args__ = (Index("ix_quality_draw_open", "reading_id", "case_id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     case_id: Mapped[int] = mapped_column(ForeignKey("case.id"), unique=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String
+from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cytolens.clinic.tables.base import Table
@@ -25,10 +25,11 @@ class Entry(Table):
     """
 
     __tablename__ = "entry"
+    __table_args__ = (Index("ix_entry_of_late", "user_id", "at"),)  # `desk.traces`
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at: Mapped[datetime] = mapped_column(index=True)
-    user_id: Mapped[int | None] = mapped_column(index=True)
+    user_id: Mapped[int | None]
     username: Mapped[str] = mapped_column(String(120))
     role: Mapped[str] = mapped_column(String(20))
     action: Mapped[str] = mapped_column(String(60), index=True)

@@ -22,6 +22,8 @@ from cytolens.clinic.web.security import secure
 from cytolens.clinic.web.words import sentences
 from cytolens.core.errors import CytolensError, InputError
 
+_NAMED = 50  # of the fields that cannot be read
+
 
 def create_app(installation: Installation) -> FastAPI:
     """Return the application of an installation."""
@@ -72,6 +74,8 @@ def answer(request: Request, error: CytolensError, status: int) -> Response:
     fix = error.fix if isinstance(error, InputError) else ""
     headers = {"Retry-After": str(error.seconds)} if isinstance(error, TooMany) else {}
     said = {"what": what, "rows": rows, "expected": expected, "fix": fix}
+    if status == 401 and request.url.path.startswith("/api/"):
+        headers["WWW-Authenticate"] = "Bearer"
     if wants_json(request):
         if not request.url.path.startswith("/api/"):  # a script of a page shows it
             told = sentences(language_of(request)).told
@@ -93,7 +97,8 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    rows = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors()]
+    rows = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors()[:_NAMED]]
+    rows = [row.encode("utf-8", "replace").decode("utf-8") for row in rows]  # a lone surrogate
     return answer(request, Refused("The request cannot be read.", rows=rows), 422)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
+from fastapi.dependencies.models import Dependant
 from starlette.concurrency import run_in_threadpool
 
 from cytolens.clinic.accounts import sessions
@@ -27,7 +29,11 @@ def clinic(request: Request) -> Installation:
     return installation
 
 
-Clinic = Annotated[Installation, Depends(clinic)]
+async def _clinic(request: Request) -> Installation:
+    return clinic(request)  # as a coroutine, it takes no turn among the threads
+
+
+Clinic = Annotated[Installation, Depends(_clinic)]
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]  # as a database keeps it
 
 
@@ -50,18 +56,19 @@ class May:
     async def __call__(self, request: Request) -> Actor:
         if bearer := _bearer(request):
             actor = await run_in_threadpool(_machine, clinic(request), bearer, address_of(request))
-        else:
-            current = await run_in_threadpool(current_session, request)
-            if current is None or not current.second_factor:
-                raise NotSignedIn("Nobody is signed in.", fix="sign in.")
-            if request.method not in _SAFE:
-                await _check_csrf(request, current.csrf)
-            actor = current.actor
-            request.state.csrf = current.csrf
-            request.state.session = current.id
-        request.state.actor = actor
-        actor.must(self.action)
-        return actor
+            request.state.actor = actor
+            actor.must(self.action)
+            return actor
+        current = await run_in_threadpool(current_session, request)
+        if current is None or not current.second_factor:
+            raise NotSignedIn("Nobody is signed in.", fix="sign in.")
+        request.state.actor = current.actor
+        request.state.csrf = current.csrf
+        request.state.session = current.id
+        current.actor.must(self.action)  # before a form is read for its token
+        if request.method not in _SAFE:
+            await _check_csrf(request, current.csrf)
+        return current.actor
 
 
 class Public:
@@ -69,6 +76,14 @@ class Public:
 
     async def __call__(self, request: Request) -> None:
         del request
+
+
+def guards(dependant: Dependant) -> Iterator[May | Public]:
+    """Yield the guards of a route (`route.dependant`); a test sees to it that there is one."""
+    for one in dependant.dependencies:
+        if isinstance(one.call, May | Public):
+            yield one.call
+        yield from guards(one)
 
 
 def current_session(request: Request) -> sessions.Current | None:

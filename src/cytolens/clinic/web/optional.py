@@ -23,7 +23,7 @@ def day(text: str, name: str) -> date | None:
             raise ValueError("a slip of the hand")
         return found
     except ValueError as error:
-        raise Refused(f"{name}: {text!r} is no day.", expected="2026-11-30") from error
+        raise Refused(f"{name}: {text[:40]!r} is no day.", expected="2026-11-30") from error
 
 
 def whole(text: str, name: str) -> int | None:
@@ -37,7 +37,7 @@ def whole(text: str, name: str) -> int | None:
     try:
         return int(text)
     except ValueError as error:
-        raise Refused(f"{name}: {text!r} is no whole number.") from error
+        raise Refused(f"{name}: {text[:40]!r} is no whole number.") from error
 
 
 def start(of: date | None) -> datetime | None:

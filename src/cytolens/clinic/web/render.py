@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.resources import files
 from types import ModuleType
@@ -22,6 +22,7 @@ from cytolens.clinic.rights import Action
 from cytolens.clinic.web.words import sentences, translator
 
 LANGUAGES = ("en", "es")
+_kept = lru_cache(10_000, typed=True)  # of one kind of text: lists say the same again and again
 _DAY = "d MMM y"  # with the month's name: 3/9 is March to some and September to others
 _MOMENT = f"{_DAY}, HH:mm"
 
@@ -36,6 +37,7 @@ def environment(language: str) -> Environment:
         extensions=["jinja2.ext.i18n"],
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     words = translator(language)
     made.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]
@@ -44,15 +46,19 @@ def environment(language: str) -> Environment:
     made.globals["assets"] = assets()
     made.globals["demonstration"] = _demonstration
 
+    @_kept
     def moment(value: datetime | None) -> str:
         return "" if value is None else format_datetime(value, _MOMENT, locale=language)
 
+    @_kept
     def day(value: date | None) -> str:
         return "" if value is None else format_date(value, _DAY, locale=language)
 
+    @_kept
     def number(value: float | None) -> str:
         return "" if value is None else format_decimal(value, locale=language)
 
+    @_kept
     def percent(value: float | None) -> str:
         return "" if value is None else format_percent(value, "#,##0.0 %", locale=language)
 

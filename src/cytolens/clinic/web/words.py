@@ -10,6 +10,7 @@ from importlib.resources import files
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from babel.numbers import get_decimal_symbol
 
 from cytolens.clinic.documents import translation
 from cytolens.clinic.sentences import Sentences
@@ -41,7 +42,8 @@ def sentences(language: str) -> Sentences:
         for message in catalogue
         if isinstance(message.id, str) and message.id and message.string
     }
-    return Sentences({**translation.catalogue(language), **texts})
+    decimal = get_decimal_symbol(language)
+    return Sentences({**translation.catalogue(language), **texts}, decimal)
 
 
 @cache

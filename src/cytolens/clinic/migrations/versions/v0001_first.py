@@ -39,7 +39,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_entry_action"), "entry", ["action"], unique=False)
     op.create_index(op.f("ix_entry_at"), "entry", ["at"], unique=False)
-    op.create_index(op.f("ix_entry_user_id"), "entry", ["user_id"], unique=False)
+    op.create_index("ix_entry_of_late", "entry", ["user_id", "at"], unique=False)
     op.create_table(
         "model",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -235,7 +235,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["doctor_id"], ["user.id"], name=op.f("fk_reading_doctor_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_reading")),
     )
-    op.create_index(op.f("ix_reading_case_id"), "reading", ["case_id"], unique=False)
+    op.create_index("ix_reading_case", "reading", ["case_id", "doctor_id"], unique=False)
     op.create_index(op.f("ix_reading_created_at"), "reading", ["created_at"], unique=False)
     op.create_index(op.f("ix_reading_doctor_id"), "reading", ["doctor_id"], unique=False)
     op.create_table(
@@ -309,6 +309,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_quality_draw")),
         sa.UniqueConstraint("case_id", name=op.f("uq_quality_draw_case_id")),
     )
+    op.create_index("ix_quality_draw_open", "quality_draw", ["reading_id", "case_id"], unique=False)
     op.create_index(op.f("ix_quality_draw_period"), "quality_draw", ["period"], unique=False)
     op.create_table(
         "report",

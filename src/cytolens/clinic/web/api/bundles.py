@@ -4,20 +4,48 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, File, Form, UploadFile
+from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.management import bundles
 from cytolens.clinic.rights import Action
+from cytolens.clinic.vocabulary import vocabularies
 from cytolens.clinic.web.api.models.management import BundleWithCard, InstalledBundle, NewBundle
-from cytolens.clinic.web.api.models.shared import ASKED, CHANGES, Word
+from cytolens.clinic.web.api.models.shared import ASKED, CHANGES
 from cytolens.clinic.web.api.routing import group
 from cytolens.clinic.web.guard import Clinic, Id, May
 from cytolens.clinic.web.pages.bundles import install_from
 
 router = group("bundles")
 Manager = Annotated[Actor, Depends(May(Action.MANAGE_BUNDLES))]
+
+_ARCHIVE = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "specimen"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A zip archive of the bundle's folder.",
+                        },
+                        "specimen": {
+                            "type": "string",
+                            "enum": list(vocabularies()),
+                            "description": "Code of the specimen type it shall read.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
 
 
 @router.get(
@@ -34,17 +62,13 @@ def list_bundles(clinic: Clinic, actor: Manager) -> list[bundles.Installed]:
     response_model=NewBundle,
     status_code=201,
     responses=CHANGES,
+    openapi_extra=_ARCHIVE,
     summary="Upload a bundle",
 )
-def upload(
-    clinic: Clinic,
-    actor: Manager,
-    file: Annotated[UploadFile, File(description="A zip archive of the bundle's folder.")],
-    specimen: Annotated[Word, Form(description="Code of the specimen type it shall read.")],
-) -> dict[str, Any]:
+async def upload(request: Request, clinic: Clinic, actor: Manager) -> dict[str, Any]:
     """Check a bundle and keep it; it reads nothing before it is activated."""
-    model, left = install_from(clinic, actor, file, specimen)
-    return vars(_found(clinic, actor, model.id)) | {"left": left}
+    model, left = await install_from(request, clinic, actor)
+    return vars(await run_in_threadpool(_found, clinic, actor, model.id)) | {"left": left}
 
 
 @router.get(

@@ -22,7 +22,13 @@ from cytolens.clinic.web.api.models.desk import (
     NewCase,
     Worklist,
 )
-from cytolens.clinic.web.api.models.shared import ASKED, CHANGES, Line, PageNumber, Word
+from cytolens.clinic.web.api.models.shared import (
+    ASKED,
+    CHANGES,
+    AnySpecimen,
+    Line,
+    PageNumber,
+)
 from cytolens.clinic.web.api.routing import group
 from cytolens.clinic.web.guard import Clinic, Id, May
 
@@ -36,7 +42,7 @@ Status = Literal["", "open", "preliminary", "signed"]
 def show_worklist(
     clinic: Clinic,
     actor: Reader,
-    specimen: Annotated[Word, Query(description='Code of a specimen type; "": all.')] = "",
+    specimen: Annotated[AnySpecimen, Query(description='Code of a specimen type; "": all.')] = "",
     status: Annotated[Status, Query(description='"": open and preliminary.')] = "",
     mine: Annotated[bool, Query(description="Assigned to this account alone.")] = False,
     text: Annotated[Line, Query(description="Of accession, patient's number or name.")] = "",

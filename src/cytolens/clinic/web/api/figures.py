@@ -9,11 +9,10 @@ from fastapi import Depends, Query, Request, Response
 from cytolens.clinic import clock
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import Refused
-from cytolens.clinic.oversight import agreement as agreements
 from cytolens.clinic.oversight import exports, quality
-from cytolens.clinic.oversight import figures as volumes
 from cytolens.clinic.oversight.period import month, period
-from cytolens.clinic.oversight.remembered import RememberedDrift, Seen
+from cytolens.clinic.oversight.remembered import RememberedDrift, RememberedFigures, Seen
+from cytolens.clinic.oversight.second_readings import results
 from cytolens.clinic.rights import Action
 from cytolens.clinic.vocabulary import vocabularies
 from cytolens.clinic.web.api.models.figures import (
@@ -25,7 +24,7 @@ from cytolens.clinic.web.api.models.figures import (
     QualityControl,
     Sample,
 )
-from cytolens.clinic.web.api.models.shared import ASKED, CHANGES, Day, Month, Word, content
+from cytolens.clinic.web.api.models.shared import ASKED, CHANGES, AnySpecimen, Day, Month, content
 from cytolens.clinic.web.api.routing import attachment, group
 from cytolens.clinic.web.guard import Clinic, May
 from cytolens.clinic.web.render import language_of
@@ -45,7 +44,9 @@ class Asked:
         self,
         since: Annotated[Day | None, Query(description="First day; none: 90 days.")] = None,
         until: Annotated[Day | None, Query(description="Last day; none: today.")] = None,
-        specimen: Annotated[Word, Query(description='Code of a specimen type; "": all.')] = "",
+        specimen: Annotated[
+            AnySpecimen, Query(description='Code of a specimen type; "": all.')
+        ] = "",
     ) -> None:
         self.period = period(since, until)
         if specimen and specimen not in vocabularies():
@@ -60,17 +61,18 @@ Wanted = Annotated[Asked, Depends()]
 
 
 @router.get("/figures", response_model=Figures, responses=ASKED, summary="Volumes, turnaround")
-def show(clinic: Clinic, actor: Reader, asked: Wanted, by: Step = "week") -> volumes.Figures:
-    """Return volumes, turnaround and class mix of a period."""
-    with clinic.reading() as db:
-        return volumes.figures(db, actor, asked.period, by, asked.specimen)
+def show(clinic: Clinic, actor: Reader, asked: Wanted, by: Step = "week") -> dict[str, Any]:
+    """Return volumes, turnaround and class mix of a period, at most five minutes old."""
+    seen = clinic.part(RememberedFigures).of(clinic, actor, asked.period, by, asked.specimen)
+    days = {"first": asked.period.first, "last": asked.period.last}
+    return vars(seen.figures) | days | {"at": seen.at}
 
 
 @router.get("/agreement", response_model=Agreement, responses=ASKED, summary="Agreement")
-def agreement(clinic: Clinic, actor: Reader, asked: Wanted) -> agreements.Agreement:
-    """Return how doctors and the system agree in the cases signed in a period."""
-    with clinic.reading() as db:
-        return agreements.agreement(db, actor, asked.period, asked.specimen)
+def agreement(clinic: Clinic, actor: Reader, asked: Wanted) -> dict[str, Any]:
+    """Return how doctors and the system agree in a period's cases, at most five minutes old."""
+    seen = clinic.part(RememberedFigures).of(clinic, actor, asked.period, "month", asked.specimen)
+    return vars(seen.agreement) | {"at": seen.at}
 
 
 @router.get("/drift", response_model=Drift, responses=ASKED, summary="Drift of each bundle")
@@ -122,7 +124,7 @@ def show_quality(
         return {
             "period": asked,
             "samples": quality.states(db, actor, asked),
-            "results": quality.results(db, actor, first, last),
+            "results": results(db, actor, first, last),
         }
 
 

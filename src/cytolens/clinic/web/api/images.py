@@ -16,7 +16,7 @@ from cytolens.clinic.inference import explanations
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Overlay
 from cytolens.clinic.web.api.models.images import Explanation, Image, Method, Progress, Uploaded
-from cytolens.clinic.web.api.models.shared import ASKED, CHANGES, content
+from cytolens.clinic.web.api.models.shared import ASKED, CHANGES, Responses, content
 from cytolens.clinic.web.api.routing import group
 from cytolens.clinic.web.guard import Clinic, Id, May
 from cytolens.clinic.web.pages import images as pictures
@@ -26,7 +26,10 @@ router = group("images")
 Reader = Annotated[Actor, Depends(May(Action.READ_CASES))]
 Seer = Annotated[Actor, Depends(May(Action.READ_FINDINGS))]
 Sender = Annotated[Actor, Depends(May(Action.UPLOAD_IMAGES))]
-MethodName = Annotated[str, Path(max_length=40, pattern=r"^[a-z0-9_]+$")]
+MethodName = Annotated[
+    str, Path(max_length=40, json_schema_extra={"enum": list(explanations.OFFERED)})
+]
+_SAME: Responses = {304: {"description": "It is the one whose ETag was sent in If-None-Match."}}
 
 _FILES = {
     "requestBody": {
@@ -63,7 +66,7 @@ async def upload(request: Request, clinic: Clinic, actor: Sender, case_id: Id) -
 
     What is answered as added is kept. Sending a file again is harmless.
     """
-    return as_json(await take_in(request, clinic, actor, case_id))
+    return as_json(await take_in(request, clinic, actor, case_id), str)  # str: in English
 
 
 @router.get(
@@ -108,7 +111,7 @@ def progress(clinic: Clinic, actor: Reader, case_id: Id) -> dict[str, int]:
 @router.get(
     "/images/{image_id}",
     response_class=Response,
-    responses=ASKED | content("The picture.", png="image/png"),
+    responses=ASKED | _SAME | content("The picture.", png="image/png"),
     summary="A picture",
 )
 def picture(request: Request, clinic: Clinic, actor: Reader, image_id: Id) -> Response:
@@ -119,7 +122,7 @@ def picture(request: Request, clinic: Clinic, actor: Reader, image_id: Id) -> Re
 @router.get(
     "/images/{image_id}/thumbnail",
     response_class=Response,
-    responses=ASKED | content("The small picture.", jpeg="image/jpeg"),
+    responses=ASKED | _SAME | content("The small picture.", jpeg="image/jpeg"),
     summary="A small picture",
 )
 def thumbnail(request: Request, clinic: Clinic, actor: Reader, image_id: Id) -> Response:
@@ -173,7 +176,7 @@ def explanation(clinic: Clinic, actor: Seer, image_id: Id, method: MethodName) -
 @router.get(
     "/images/{image_id}/explanations/{method}/overlay",
     response_class=Response,
-    responses=ASKED | content("A transparent picture.", png="image/png"),
+    responses=ASKED | _SAME | content("A transparent picture.", png="image/png"),
     summary="The picture of an explanation",
 )
 def overlay(

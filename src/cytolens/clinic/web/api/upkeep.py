@@ -94,9 +94,7 @@ def show_retention(clinic: Clinic, actor: Keeper) -> retention.Due:
         return retention.due(db, actor)
 
 
-@router.put(
-    "/retention", response_model=Retention, responses=CHANGES, summary="Choose how long"
-)
+@router.put("/retention", response_model=Retention, responses=CHANGES, summary="Choose how long")
 def choose_retention(clinic: Clinic, actor: Keeper, given: RetentionChoice) -> retention.Due:
     """Set after how many months images of signed cases are due; nothing is removed by this."""
     with clinic.writing() as db:

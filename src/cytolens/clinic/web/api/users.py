@@ -50,9 +50,7 @@ def show(clinic: Clinic, actor: Manager, user_id: Id) -> directory.UserView:
     return _found(clinic, actor, user_id)
 
 
-@router.put(
-    "/users/{user_id}", response_model=User, responses=CHANGES, summary="Change an account"
-)
+@router.put("/users/{user_id}", response_model=User, responses=CHANGES, summary="Change an account")
 def change(clinic: Clinic, actor: Manager, user_id: Id, given: Placed) -> directory.UserView:
     """Change name, role and laboratories; a changed role ends the account's tokens."""
     with clinic.writing() as db:

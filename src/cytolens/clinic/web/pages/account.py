@@ -37,7 +37,7 @@ def change_password(
     def change() -> None:
         if new != again:
             raise Refused("The two new passwords differ.", fix="type both anew.")
-        passwords.change(clinic, actor, request.state.session, old, new)
+        profile.change_password(clinic, actor, request.state.session, old, new)
 
     return _done(request, actor, clinic, change, "password")
 
@@ -57,29 +57,36 @@ def change_language(request: Request, actor: Own, clinic: Clinic, language: Text
 def offer(request: Request, actor: Own, clinic: Clinic) -> Response:
     """Show a secret for an authenticator, as QR code and in letters."""
     made = second_factor.offer(clinic, actor)
-    return page(request, "accounts/second_factor_offer.html.j2", offer=made, error=None)
+    return _offer(request, actor, clinic, made)
 
 
 @router.post("/account/second-factor")
 def set_up(
-    request: Request, actor: Own, clinic: Clinic, sealed: Text, code: Text, password: Text
+    request: Request,
+    actor: Own,
+    clinic: Clinic,
+    sealed: Text,
+    code: Text,
+    password: Text,
+    present: Text = "",
 ) -> Response:
     """Take the second factor into use, and show the recovery codes this once."""
     try:
-        codes = second_factor.set_up(clinic, actor, sealed, code, password)
+        codes = second_factor.set_up(clinic, actor, sealed, code, password, present)
     except Refused as error:
         made = second_factor.offered_again(clinic, actor, sealed)
-        shown = {"offer": made, "error": error}
-        return page(request, "accounts/second_factor_offer.html.j2", status=error.status, **shown)
+        return _offer(request, actor, clinic, made, error)
     return page(request, "accounts/recovery_codes.html.j2", codes=codes)
 
 
 @router.post("/account/second-factor/off")
-def turn_off(request: Request, actor: Own, clinic: Clinic, password: Text) -> Response:
+def turn_off(
+    request: Request, actor: Own, clinic: Clinic, password: Text, code: Text = ""
+) -> Response:
     """Turn the second factor off."""
 
     def change() -> None:
-        second_factor.turn_off(clinic, actor, password)
+        second_factor.turn_off(clinic, actor, password, code)
 
     return _done(request, actor, clinic, change, "no-second-factor")
 
@@ -144,6 +151,25 @@ def _done(
     except Refused as error:
         return _account(request, actor, clinic, error)
     return RedirectResponse(f"/account?done={word}", status_code=303)
+
+
+def _offer(
+    request: Request,
+    actor: Actor,
+    clinic: Installation,
+    made: second_factor.Offer,
+    error: Refused | None = None,
+) -> Response:
+    with clinic.reading() as db:
+        replaces = second_factor.is_on(db, actor)
+    return page(
+        request,
+        "accounts/second_factor_offer.html.j2",
+        status=error.status if error else 200,
+        offer=made,
+        replaces=replaces,
+        error=error,
+    )
 
 
 def _account(

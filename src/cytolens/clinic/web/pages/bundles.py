@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import Refused
+from cytolens.clinic.inference.uploads import incoming
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.management import bundles
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Model
 from cytolens.clinic.vocabulary import vocabularies
 from cytolens.clinic.web.guard import Clinic, Id, May
+from cytolens.clinic.web.receiving import receive_form, removed_after
 from cytolens.clinic.web.render import page
 
 router = APIRouter()
@@ -31,18 +31,12 @@ def show_bundles(request: Request, actor: Manager, clinic: Clinic) -> Response:
 
 
 @router.post("/bundles")
-def upload_bundle(
-    request: Request,
-    actor: Manager,
-    clinic: Clinic,
-    file: Annotated[UploadFile, File()],
-    specimen: Annotated[str, Form()],
-) -> Response:
+async def upload_bundle(request: Request, actor: Manager, clinic: Clinic) -> Response:
     """Install a bundle from a zip archive."""
     try:
-        model, _ = install_from(clinic, actor, file, specimen)
+        model, _ = await install_from(request, clinic, actor)
     except Refused as error:
-        return _list(request, actor, clinic, error)
+        return await run_in_threadpool(_list, request, actor, clinic, error)
     return RedirectResponse(f"/bundles/{model.id}?done=installed", status_code=303)
 
 
@@ -79,15 +73,28 @@ def retire_bundle(actor: Manager, clinic: Clinic, model_id: Id) -> Response:
     return RedirectResponse(f"/bundles/{model_id}?done=retired", status_code=303)
 
 
-def install_from(
-    clinic: Installation, actor: Actor, file: UploadFile, specimen: str
+async def install_from(
+    request: Request, clinic: Installation, actor: Actor
 ) -> tuple[Model, list[str]]:
-    """Install a bundle from an archive that was sent; returns and raises as `bundles.install`."""
-    clinic.settings.bundles.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=clinic.settings.bundles, prefix=".upload.") as kept:
-        shutil.copyfileobj(file.file, kept)
-        kept.flush()
-        return bundles.install(clinic, actor, Path(kept.name), specimen)
+    """Receive an archive and install it; returns and raises as `receive_form` and `install`.
+
+    The form has the archive in `file`, and the code of the specimen type in `specimen`.
+    """
+    actor.must(Action.MANAGE_BUNDLES)
+    try:
+        with removed_after(incoming(clinic.settings)) as folder:
+            limit = clinic.settings.request_bytes
+            got = await receive_form(request, folder, "file", limit, ("specimen",))
+            if len(got.files) != 1:
+                raise Refused(
+                    f"There are {len(got.files)} files in this upload.",
+                    expected="one, the zip archive of a bundle's folder",
+                )
+            specimen = got.texts.get("specimen", "")
+            [(_, path)] = got.files
+            return await run_in_threadpool(bundles.install, clinic, actor, path, specimen)
+    finally:
+        await request.close()
 
 
 def _list(request: Request, actor: Actor, clinic: Installation, error: Refused | None) -> Response:

@@ -12,11 +12,12 @@ from cytolens.clinic import clock
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import Refused
 from cytolens.clinic.oversight import exports, quality
-from cytolens.clinic.oversight.agreement import DECISIONS, KINDS, agreement_of
+from cytolens.clinic.oversight.agreement import DECISIONS, KINDS
 from cytolens.clinic.oversight.drift import FIRST, LEAST_CASES
-from cytolens.clinic.oversight.figures import AGES, figures
+from cytolens.clinic.oversight.figures import AGES
 from cytolens.clinic.oversight.period import STEPS, month, period
-from cytolens.clinic.oversight.remembered import RememberedDrift
+from cytolens.clinic.oversight.remembered import RememberedDrift, RememberedFigures
+from cytolens.clinic.oversight.second_readings import results
 from cytolens.clinic.oversight.stability import SHIFTED, WATCH
 from cytolens.clinic.rights import Action
 from cytolens.clinic.vocabulary import vocabularies
@@ -61,13 +62,13 @@ def show_figures(
     request: Request, actor: Reader, clinic: Clinic, asked: Annotated[Asked, Depends()]
 ) -> Response:
     """Show volumes, turnaround, class mix and agreement of a period."""
-    with clinic.reading() as db:
-        found = figures(db, actor, asked.period, asked.by, asked.specimen)
+    seen = clinic.part(RememberedFigures).of(clinic, actor, asked.period, asked.by, asked.specimen)
     return page(
         request,
         "director/figures.html.j2",
-        figures=found,
-        agreement=agreement_of(found.signed),
+        figures=seen.figures,
+        agreement=seen.agreement,
+        at=seen.at,
         asked=asked,
         steps=STEPS,
         ages=AGES,
@@ -128,13 +129,14 @@ def show_quality_control(
     with clinic.reading() as db:
         states = quality.states(db, actor, asked)
         year = last.replace(year=last.year - 1, day=1)
-        results = quality.results(db, actor, year, last)
+        found = results(db, actor, year, last)
     return page(
         request,
         "director/quality_control.html.j2",
         period=asked,
         states=states,
-        results=results,
+        results=found,
+        mixed=quality.MIXED,
         least=quality.LEAST_PERCENT,
         specimens=vocabularies(),
     )

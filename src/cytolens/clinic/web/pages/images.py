@@ -13,7 +13,7 @@ from cytolens.clinic.errors import NotFound
 from cytolens.clinic.inference import explanations, images
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.rights import Action
-from cytolens.clinic.tables import Case, Overlay
+from cytolens.clinic.tables import Overlay
 from cytolens.clinic.web.guard import Clinic, Id, May
 from cytolens.clinic.web.security import IMMUTABLE
 
@@ -28,7 +28,7 @@ def image(request: Request, clinic: Clinic, actor: Reader, image_id: Id) -> Resp
     """Hand out an image at full size."""
     with clinic.reading() as db:
         found = images.find(db, actor, image_id)
-        sha256, site = found.sha256, db.get_one(Case, found.case_id).site_id
+        sha256, site = found.sha256, images.site_of(db, found)
     response = _blob(request, clinic, sha256, "image/png")
     if response.status_code == 200:  # a browser that has it already was handed it before
         trace_view(clinic, actor, "image", image_id, site)

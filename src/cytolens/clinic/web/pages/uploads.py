@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
@@ -20,8 +22,10 @@ from cytolens.clinic.web.render import language_of, page
 from cytolens.clinic.web.words import sentences
 
 FIELD = "files"
+AT_ONCE = 8  # uploads that are decoded; pages are served by the same 40 threads
 
 router = APIRouter()
+_lanes: RunVar[CapacityLimiter] = RunVar("uploads")
 
 
 @router.post("/cases/{case_id}/upload")
@@ -49,9 +53,19 @@ async def take_in(request: Request, clinic: Installation, actor: Actor, case_id:
             files = await receive(request, folder, FIELD, clinic.settings.request_bytes)
             if not files:
                 raise Refused("There are no files in this upload.", fix="choose some images.")
-            return await run_in_threadpool(take, clinic, actor, case_id, files)
+            return await to_thread.run_sync(take, clinic, actor, case_id, files, limiter=_limiter())
     finally:
         await request.close()
+
+
+def _limiter() -> CapacityLimiter:
+    """Return what lets so many uploads pass at once; the others wait, and hold no thread."""
+    try:
+        return _lanes.get()
+    except LookupError:
+        made = CapacityLimiter(AT_ONCE)
+        _lanes.set(made)
+        return made
 
 
 def as_json(taken: Taken, told: Callable[[str], str]) -> dict[str, Any]:

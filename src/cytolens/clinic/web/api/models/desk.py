@@ -21,6 +21,7 @@ from cytolens.clinic.web.api.models.shared import (
     Moment,
     Prose,
     Revision,
+    Specimen,
     Word,
 )
 
@@ -184,7 +185,7 @@ class NewCase(Details):
     """A case to be opened."""
 
     patient: Key
-    specimen: Word = Field(description="Code of a specimen type, see `/specimens`.")
+    specimen: Specimen = Field(description="Code of a specimen type, see `/specimens`.")
     accession: Line = Field("", description='The laboratory\'s number; "": the next one.')
     received_at: Moment | None = Field(None, description="null: now.")
     assigned: Key | None = Field(None, description="Id of a doctor; null: nobody.")

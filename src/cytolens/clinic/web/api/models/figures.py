@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from pydantic import AliasPath, Field
+from pydantic import Field
 
 from cytolens.clinic.oversight.quality import LEAST_PERCENT
 from cytolens.clinic.web.api.models.shared import Answer, Asked, Month
@@ -38,8 +38,9 @@ class Share(Answer):
 class Figures(Answer):
     """What happened in a period at the account's sites."""
 
-    first: date = Field(validation_alias=AliasPath("period", "first"))
-    last: date = Field(validation_alias=AliasPath("period", "last"))
+    at: datetime = Field(description="When they were worked out.")
+    first: date = Field(description="First day of the period.")
+    last: date = Field(description="Last day of it.")
     by: str
     specimen: str
     steps: list[date] = Field(description="First days, as `volumes` and `turnarounds` in order.")
@@ -91,6 +92,7 @@ class DoctorFigures(Answer):
 class Agreement(Answer):
     """How doctors and the system agree."""
 
+    at: datetime = Field(description="When it was worked out.")
     n: int
     kappa: Kappa = Field(description="Over all readings; most of them saw the finding.")
     blind: Kappa = Field(description="Over readings entered before the finding was shown.")
@@ -165,7 +167,11 @@ class Sample(Answer):
     target: int
     drawn: int
     read: int
-    new: int = Field(description="Drawn by this call.")
+    new: int = Field(description="Drawn by this call, of both kinds.")
+    abnormal: int = Field(description="Cases first signed in the month as abnormal.")
+    mixed_target: int = Field(description="Of them that are to be mixed in.")
+    mixed: int
+    mixed_read: int
 
 
 class Missed(Answer):
@@ -182,8 +188,21 @@ class Missed(Answer):
     severity: int
 
 
+class Mixed(Answer):
+    """What the second readings of the abnormal cases that are mixed in came to."""
+
+    drawn: int
+    read: int
+    said: int = Field(description="Second readings that say clear or abnormal.")
+    cleared: int = Field(description="Of `said`, those that say clear.")
+    share: float | None
+    low: float
+    high: float
+    same: int = Field(description="Of `read`, those with the very same category.")
+
+
 class Results(Answer):
-    """What the second readings of a year came to."""
+    """What the second readings of a year came to; `drawn` to `cases` of cleared cases alone."""
 
     drawn: int
     read: int
@@ -194,6 +213,7 @@ class Results(Answer):
     high: float
     same: int = Field(description="Of `read`, those with the very same category.")
     cases: list[Missed]
+    mixed: Mixed
 
 
 class QualityControl(Answer):

@@ -7,7 +7,6 @@ from datetime import datetime
 from pydantic import Field, computed_field
 
 from cytolens.clinic.web.api.models.shared import (
-    DECISION,
     HIDDEN,
     Answer,
     Asked,

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from cytolens.clinic.vocabulary import vocabularies
+
 _NO_NUL = r"^[^\x00]*$"  # databases cannot keep one
 _FIRST, _LAST = 1900, 2200  # years
 
@@ -35,6 +37,8 @@ class Problem(BaseModel):
 
 Word = Annotated[str, StringConstraints(max_length=40, pattern=_NO_NUL)]
 Line = Annotated[str, StringConstraints(max_length=200, pattern=_NO_NUL)]
+Specimen = Annotated[Word, Field(json_schema_extra={"enum": list(vocabularies())})]
+AnySpecimen = Annotated[Word, Field(json_schema_extra={"enum": ["", *vocabularies()]})]
 Prose = Annotated[str, StringConstraints(max_length=10_000, pattern=_NO_NUL)]
 Secret = Annotated[str, StringConstraints(max_length=256)]
 Key = Annotated[int, Field(ge=1, le=2**31 - 1)]
