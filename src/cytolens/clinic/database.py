@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -17,6 +17,7 @@ from cytolens.clinic.folding import SQLITE, fold
 from cytolens.core.errors import InputError
 
 _BUSY_SECONDS = 20
+_CACHE_KIB = 16_384  # of each connection, of SQLite
 _SHARED: dict[str, Any] = {
     "pool_size": 10,
     "max_overflow": 20,
@@ -59,7 +60,8 @@ class Database:
         SQLite: the write lock is taken at once, so that nobody waits in vain for another.
 
         Raises:
-            Conflict: somebody else changed the same thing meanwhile, or made it already.
+            Conflict: somebody else changed the same thing meanwhile, or made it already; or others
+                write so much that the turn did not come, or two stood in each other's way.
         """
         with Session(self.engine, info=dict(self._info), expire_on_commit=False) as db:
             try:
@@ -77,9 +79,22 @@ class Database:
                     "This exists already, or somebody else made it at the same moment.",
                     fix="look at what is there now.",
                 ) from error
+            except OperationalError as error:
+                if not _in_the_way(error):
+                    raise
+                raise Conflict(
+                    "Too much is written at this moment; nothing of yours was kept.",
+                    fix="try again in some seconds.",
+                ) from error
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _in_the_way(error: OperationalError) -> bool:
+    """Tell whether others' transactions are the cause: SQLite's lock, PostgreSQL's deadlock."""
+    state = getattr(error.orig, "sqlstate", None)  # 40P01 deadlock, 40001 serialisation, 55P03 lock
+    return state in ("40P01", "40001", "55P03") or "database is locked" in str(error.orig)
 
 
 def _engine(url: str) -> Engine:
@@ -123,6 +138,7 @@ def _set_up_sqlite(connection: Any, record: Any) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # a commit outlives a power cut
     cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
     cursor.close()
 
