@@ -252,12 +252,13 @@ def test_the_last_use_is_noted_once_a_minute(
 
 
 def test_a_token_is_made_shown_and_revoked_in_the_browser(
-    clinic: Installation, people: People, browser: Browser
+    clinic: Installation, people: People, browser: Browser, with_passwords: str
 ) -> None:
     client, other = browser("doctor"), browser("director")
-    made = client.post(
-        "/account/tokens", data={"name": "<b>scanner</b>", "actions": [Action.READ_CASES]}
-    )
+    asked = {"name": "<b>scanner</b>", "actions": [Action.READ_CASES]}
+    refused = client.post("/account/tokens", data={**asked, "password": "not the password"})
+    assert refused.status_code == 403 and "cyt_" not in refused.text
+    made = client.post("/account/tokens", data={**asked, "password": with_passwords})
     found = re.search(r"cyt_[\w-]{43}", made.text)
     assert made.status_code == 200 and found is not None
     shown = client.get("/account").text

@@ -119,11 +119,13 @@ def issue_token(
     actor: Own,
     clinic: Clinic,
     name: Text,
+    password: Text,
     days: Annotated[int, Form()] = tokens.DAYS,
     actions: Annotated[list[str] | None, Form()] = None,
 ) -> Response:
-    """Make a token for a machine, and show it this once."""
+    """Make a token for a machine, and show it this once; it outlives the session, so ask again."""
     try:
+        second_factor.confirm(clinic, actor, password)
         with clinic.writing() as db:
             token = tokens.issue(db, actor, name, actions or (), days)
     except Refused as error:
