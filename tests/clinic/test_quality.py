@@ -16,11 +16,14 @@ from scipy.stats import binomtest
 from sqlalchemy import select
 
 from cytolens.clinic import clock
+from cytolens.clinic.desk import quality as desk
 from cytolens.clinic.errors import NotAllowed, Refused
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.oversight import quality
-from cytolens.clinic.oversight.quality import Drawn, chosen, clopper_pearson, wanted
+from cytolens.clinic.oversight.quality import Drawn, chosen, mixed_in, wanted
+from cytolens.clinic.oversight.second_readings import clopper_pearson, results
 from cytolens.clinic.tables import Entry, QualityDraw, Reading
+from cytolens.core.files import sha256_json
 
 sys.path.append(str(Path(__file__).parent))
 from signed_case import sign
@@ -58,12 +61,13 @@ def _clear(clinic: Installation, people: Any, make: Any, count: int, site: str =
     return cases
 
 
-def test_cleared_cases_of_the_month_alone_are_drawn(
+def test_signed_cases_of_the_month_alone_are_drawn(
     clinic: Installation, people: Any, make: Any
 ) -> None:
     cleared = _clear(clinic, people, make, 14)
-    for category in ("HSIL", "UNSAT"):
-        sign(clinic, people, make.case(), category, DAY)
+    hsil = make.case()
+    sign(clinic, people, hsil, "HSIL", DAY)
+    sign(clinic, people, make.case(), "UNSAT", DAY)
     sign(clinic, people, make.case(), "NILM", DAY + timedelta(days=30))
     amended = make.case()
     sign(clinic, people, amended, "NILM", DAY)
@@ -71,8 +75,10 @@ def test_cleared_cases_of_the_month_alone_are_drawn(
     _clear(clinic, people, make, 10, "two")
     make.case()
     [state] = _draw(clinic, people)
-    assert (state.cleared, state.target, state.drawn, state.new) == (14, 3, 3, 3)
-    assert set(_drawn(clinic)) < cleared and len(_drawn(clinic)) == 3
+    assert (state.cleared, state.target, state.drawn, state.new) == (14, 3, 3, 4)
+    assert (state.abnormal, state.mixed_target, state.mixed) == (2, 1, 1)
+    drawn = set(_drawn(clinic))
+    assert len(drawn) == 4 and len(drawn & cleared) == 3 and drawn - cleared < {hsil, amended}
 
 
 def test_the_lot_is_drawn_once_and_can_be_repeated(
@@ -157,6 +163,76 @@ def _reread(clinic: Installation, people: Any, case: int, category: str) -> None
         draw.reading_id = reading.id
 
 
+def test_one_abnormal_case_is_mixed_among_five() -> None:
+    assert [mixed_in(n, 99) for n in (0, 1, 4, 5, 6, 10, 11)] == [0, 1, 1, 1, 2, 2, 3]
+    assert [mixed_in(11, n) for n in (0, 2, 3, 4)] == [0, 2, 3, 3]
+
+
+def _abnormal(clinic: Installation, people: Any, make: Any, count: int) -> list[int]:
+    cases = [make.case() for _ in range(count)]
+    for case in cases:
+        sign(clinic, people, case, "LSIL", DAY)
+    return cases
+
+
+def test_the_lot_of_abnormal_cases_can_be_repeated_too(
+    clinic: Installation, people: Any, make: Any
+) -> None:
+    cleared = sorted(_clear(clinic, people, make, 60))
+    abnormal = _abnormal(clinic, people, make, 20)
+    [state] = _draw(clinic, people)
+    assert (state.target, state.drawn, state.mixed_target, state.mixed) == (9, 9, 2, 2)
+    with clinic.reading() as db:
+        [line] = db.scalars(select(Entry).where(Entry.action == "quality.drawn")).all()
+    told, site = line.details, people.sites["one"]
+    assert chosen(cleared, 9, told["seed"], site, MONTH) == told["drawn"]
+    assert chosen(abnormal, 2, told["seed"], site, MONTH, kind="abnormal") == told["mixed"]
+    assert _drawn(clinic) == sorted(told["drawn"] + told["mixed"])
+    assert told["among_abnormal"] == 20 and told["among_abnormal_sha256"] == sha256_json(abnormal)
+    with clinic.reading() as db:  # who re-reads meets both kinds in the order of the cases
+        rows = desk.waiting(db, people.actors["second_doctor"])
+    assert [row.case_id for row in rows] == _drawn(clinic)
+    [again] = _draw(clinic, people)
+    assert again.new == 0
+
+
+def test_without_abnormal_cases_the_share_of_cleared_ones_stands(
+    clinic: Installation, people: Any, make: Any
+) -> None:
+    _clear(clinic, people, make, 40)
+    [state] = _draw(clinic, people)
+    assert (state.drawn, state.target, state.mixed, state.mixed_target) == (6, 6, 0, 0)
+    _abnormal(clinic, people, make, 1)
+    [state] = _draw(clinic, people)
+    assert (state.new, state.drawn, state.mixed, state.mixed_target) == (1, 6, 1, 1)
+
+
+def test_abnormal_cases_alone_are_not_drawn(clinic: Installation, people: Any, make: Any) -> None:
+    _abnormal(clinic, people, make, 3)
+    [state] = _draw(clinic, people)
+    assert (state.abnormal, state.mixed_target, state.new) == (3, 0, 0) and _drawn(clinic) == []
+
+
+def test_the_two_kinds_are_counted_apart(clinic: Installation, people: Any, make: Any) -> None:
+    cleared = _clear(clinic, people, make, 30)
+    _abnormal(clinic, people, make, 5)
+    _draw(clinic, people)
+    [mixed] = set(_drawn(clinic)) - cleared
+    first, second = sorted(set(_drawn(clinic)) & cleared)[:2]
+    for case, category in ((mixed, "NILM"), (first, "NILM"), (second, "LSIL")):
+        _reread(clinic, people, case, category)
+    sign(clinic, people, first, "HSIL", clock.now() + timedelta(days=1))  # amended since
+    with clinic.reading() as db:
+        found = results(db, people.actors["director"])
+        [state] = quality.states(db, people.actors["director"], MONTH)
+    assert (found.drawn, found.read, found.said, found.missed, found.same) == (5, 2, 2, 1, 1)
+    assert [case.case for case in found.cases] == [second]
+    apart = found.mixed
+    assert (apart.drawn, apart.read, apart.said, apart.cleared, apart.same) == (1, 1, 1, 1, 0)
+    assert apart.share == 1 and (apart.low, apart.high) == pytest.approx(clopper_pearson(1, 1))
+    assert (state.drawn, state.read, state.mixed, state.mixed_read) == (5, 2, 1, 1)
+
+
 def test_results(clinic: Installation, people: Any, make: Any) -> None:
     _clear(clinic, people, make, 30)
     [state] = _draw(clinic, people)
@@ -166,9 +242,9 @@ def test_results(clinic: Installation, people: Any, make: Any) -> None:
         _reread(clinic, people, case, category)
     sign(clinic, people, drawn[2], "HSIL", clock.now() + timedelta(days=1))  # amended since
     with clinic.reading() as db:
-        found = quality.results(db, people.actors["director"])
+        found = results(db, people.actors["director"])
         [after] = quality.states(db, people.actors["director"], MONTH)
-        before = quality.results(db, people.actors["director"], last=DAY.date().replace(month=9))
+        before = results(db, people.actors["director"], last=DAY.date().replace(month=9))
     assert (found.drawn, found.read, found.said, found.missed, found.same) == (5, 4, 3, 1, 2)
     assert found.share == pytest.approx(1 / 3)
     assert (found.low, found.high) == pytest.approx(clopper_pearson(1, 3))

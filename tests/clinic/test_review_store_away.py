@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from tests.clinic.conftest import Maker
 
 from cytolens.clinic import clock
+from cytolens.clinic.backup import back_up
 from cytolens.clinic.blobs import BlobProblem, StoreAway
 from cytolens.clinic.inference import loop, queue
 from cytolens.clinic.inference.analysis import Analyst
@@ -19,6 +21,7 @@ from cytolens.clinic.inference.loop import Loop
 from cytolens.clinic.inference.supervisor import Supervisor
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.tables import Case, Finding, Job
+from cytolens.core.progress import Silent
 
 
 def away(sha256: str) -> bytes:
@@ -86,6 +89,17 @@ def test_an_explanation_waits_for_the_store(
         assert db.scalars(select(Job)).one().state == "running"
 
 
+def test_no_backup_calls_blobs_missing_that_cannot_be_asked_for(
+    clinic: Installation, make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make.image(make.case())
+    monkeypatch.setattr(clinic.blobs, "get", away)
+    saved = tmp_path / "saved.tar"
+    with pytest.raises(StoreAway):
+        back_up(clinic, saved, with_secret=False, progress=Silent())
+    assert not saved.exists() and not list(tmp_path.glob("saved*"))
+
+
 def test_a_store_that_is_away_is_a_problem_of_blobs() -> None:
     assert issubclass(StoreAway, BlobProblem)
 
@@ -93,15 +107,16 @@ def test_a_store_that_is_away_is_a_problem_of_blobs() -> None:
 def test_the_server_s_end_is_no_try_of_an_image(clinic: Installation, waiting: int) -> None:
     """An image in work at three restarts is not given up."""
     for _ in range(queue.TRIES + 1):
-        stop = threading.Event()
+        stop, taken = threading.Event(), []
 
-        def step(stop: threading.Event = stop) -> bool:
-            with clinic.writing() as db:
-                assert [job.image_id for job in queue.claim(db, "w", queue.FINDING)] == [waiting]
+        def step(stop: threading.Event = stop, taken: list[int] = taken) -> bool:
             stop.set()
+            with clinic.writing() as db:
+                taken += [job.image_id for job in queue.claim(db, "w", queue.FINDING)]
             return True
 
         Loop(clinic, "w", stop).run(step)
+        assert taken == [waiting]
     with clinic.reading() as db:
         job = db.scalars(select(Job)).one()
         assert (job.state, job.tries) == ("waiting", 0)

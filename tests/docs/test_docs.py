@@ -181,7 +181,7 @@ def test_commands_that_are_not_run_exist() -> None:
         for words in block.commands:
             if block.why_not is None or Path(words[0]).name != "cytolens":
                 continue
-            verb = words[1:3] if words[1] in ("data", "store") else words[1:2]
+            verb = words[1:3] if words[1] in ("clinic", "data", "store") else words[1:2]
             assert f"### `cytolens {' '.join(verb)}`" in (ROOT / "docs/reference/cli.md").read_text(
                 encoding="utf-8"
             ), f"{name}: {shlex.join(words)}"

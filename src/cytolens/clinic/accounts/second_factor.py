@@ -53,8 +53,8 @@ class Offer:
 
 def is_on(db: Session, actor: Actor) -> bool:
     """Tell whether an account has a second factor."""
-    user = db.get(User, actor.user) if actor.user else None
-    return user is not None and user.totp_secret is not None
+    asked = select(User.totp_secret).where(User.id == actor.user)
+    return db.scalar(asked) is not None
 
 
 def offer(clinic: Installation, actor: Actor) -> Offer:

@@ -27,7 +27,7 @@ from cytolens.clinic import clock, migrations, trail
 from cytolens.clinic.actor import system
 from cytolens.clinic.backup.container import MANIFEST, SECRET, Writer, new_backup
 from cytolens.clinic.backup.rows import lines
-from cytolens.clinic.blobs import BlobProblem
+from cytolens.clinic.blobs import BlobProblem, StoreAway
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.management.retention import referred_blobs
 from cytolens.clinic.secret import Secret
@@ -67,6 +67,7 @@ def back_up(
     Raises:
         InputError: the place is taken or cannot be written; the secret is in a variable, not in a
             file, and was asked for.
+        StoreAway: the store of blobs cannot be asked; no backup is left.
     """
     secret = _secret_file(installation) if with_secret else None
     files: dict[str, dict[str, Any]] = {}
@@ -194,6 +195,8 @@ def _add_blobs(
             content = installation.blobs.get(sha256)
             writer.add(f"blobs/{sha256}", content)
             size += len(content)
+        except StoreAway:
+            raise
         except BlobProblem:
             missing.append(sha256)
         done()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import event, select
-from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import Mapper, Session, joinedload
 from sqlalchemy.orm.attributes import flag_modified
 
 from cytolens.clinic import clock, trail
@@ -110,6 +110,7 @@ def newest_reading(db: Session, case_id: int) -> Reading | None:
     """Return the newest primary reading of a case."""
     return db.scalar(
         select(Reading)
+        .options(joinedload(Reading.doctor).lazyload(User.sites))
         .where(Reading.case_id == case_id, Reading.kind == "primary")
         .order_by(Reading.created_at.desc(), Reading.id.desc())
         .limit(1)

@@ -13,7 +13,7 @@ from cytolens.clinic.desk import cases
 from cytolens.clinic.desk.entered import is_key
 from cytolens.clinic.desk.images import ImageView, by_name, by_risk
 from cytolens.clinic.errors import NotFound
-from cytolens.clinic.tables import Case, Reading, Report, User
+from cytolens.clinic.tables import Case, Reading, Report, Site, User
 from cytolens.clinic.vocabulary import Vocabulary, vocabulary
 
 
@@ -118,7 +118,7 @@ def view(db: Session, actor: Actor, case_id: int) -> CaseView:
         revision=case.revision,
         accession=case.accession,
         site_id=case.site_id,
-        site=case.site.name,
+        site=db.scalars(select(Site.name).where(Site.id == case.site_id)).one(),
         words=words,
         status=case.status,
         blind=case.blind,
@@ -132,7 +132,7 @@ def view(db: Session, actor: Actor, case_id: int) -> CaseView:
         indicators=tuple(case.indicators),
         quality_note=case.quality_note,
         assigned_id=case.assigned_id,
-        assigned=case.assigned.name if case.assigned else "",
+        assigned=db.scalar(select(User.name).where(User.id == case.assigned_id)) or "",
         pending=case.pending,
         failed=sum(image.state in ("failed", "unusable") for image in images),
         risk=case.risk if shown else None,

@@ -20,15 +20,21 @@ def find(db: Session, actor: Actor, image_id: int) -> Image:
         NotFound: none, of another site, or its time of keeping is over.
     """
     actor.must(Action.READ_CASES)
-    image = db.get(Image, image_id) if 0 < image_id <= _LARGEST else None
-    if image is None or not actor.sees(site_of(db, image)):
+    asked = select(Image, Case.site_id).join(Case, Case.id == Image.case_id)
+    found = db.execute(asked.where(Image.id == image_id)).first() if _is_key(image_id) else None
+    if found is None or not actor.sees(found[1]):
         raise NotFound("There is no such image.", fix="look for its case in the worklist.")
+    image: Image = found[0]
     if image.removed_at is not None:
         raise NotFound(
             "The picture of this image was removed when the time for keeping it was over.",
             fix="its finding and its case's reports are kept.",
         )
     return image
+
+
+def _is_key(number: int) -> bool:
+    return 0 < number <= _LARGEST
 
 
 def site_of(db: Session, image: Image) -> int:

@@ -65,7 +65,7 @@ class Loop:
                 continue
             self.stop.wait(rest)
             rest = min(_LONGEST_REST, rest * 1.5)
-        self._give_back()
+        self._give_back(tried=False)  # who ends the server says nothing against an image
 
     def _give_back(self, *, tried: bool = True) -> None:
         try:

@@ -134,15 +134,15 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             place.process.kill()
             place.process.wait()
-        self._forget(place)
+        self._forget(place, tried=False)  # it was ended from here, not by an image
 
-    def _forget(self, place: _Place) -> None:
+    def _forget(self, place: _Place, *, tried: bool = True) -> None:
         process, place.process = place.process, None
         if process is not None and process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
         try:
             with self._clinic.writing() as db:
-                queue.give_back(db, place.name)
+                queue.give_back(db, place.name, tried=tried)
         except Exception:  # the database is away: the leases run out by themselves
             log.exception("the jobs of %s wait for their lease to run out", place.name)

@@ -244,9 +244,10 @@ def case_page(
     if error is not None:
         status, problem = shown_in_form(error, password=form == "report")
     with clinic.reading() as db:
+        row = cases.find(db, actor, case_id)  # held, so that `view` need not load it again
         case = view(db, actor, case_id)
         doctors = cases.doctors(db, case.site_id)
-        signing = sign_view(db, actor, cases.find(db, actor, case_id))
+        signing = sign_view(db, actor, row)
     trace_view(clinic, actor, "case", case_id, case.site_id, shown=not case.hidden)
     return page(
         request,
