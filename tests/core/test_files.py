@@ -66,6 +66,19 @@ def test_folders_are_made_and_permissions_follow_the_umask(tmp_path: Path) -> No
     assert (tmp_path / "x" / "y" / "a.txt").stat().st_mode & 0o777 == 0o640
 
 
+def test_the_umask_of_all_threads_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads that set it to zero and back could leave it at zero for good."""
+
+    def changed(mask: int) -> int:
+        raise AssertionError(f"the umask of the process would be {mask:o}")
+
+    monkeypatch.setattr(os, "umask", changed)
+    write_bytes(tmp_path / "a", b"x")
+    assert (tmp_path / "a").stat().st_mode & 0o002 == 0
+
+
 @pytest.mark.parametrize(
     ("number", "said"),
     [

@@ -77,7 +77,7 @@ RIGHTS: dict[Action, Right] = {
         Right(Action.SIGN_REPORTS, _DOCTOR, "sign and amend reports", sites=True),
         Right(Action.READ_REPORTS, _DOCTOR, "reports in every version and format", sites=True),
         Right(Action.READ_FIGURES, _DIRECTOR, "volumes, turnaround, agreement, drift", sites=True),
-        Right(Action.DRAW_QUALITY, _DIRECTOR, "draw cleared cases for re-reading", sites=True),
+        Right(Action.DRAW_QUALITY, _DIRECTOR, "draw signed cases for a second reading", sites=True),
         Right(Action.EXPORT_FIGURES, _DIRECTOR, "figures as CSV and PDF", sites=True),
     )
 }

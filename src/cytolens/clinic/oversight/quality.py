@@ -9,6 +9,7 @@ mixed in. The two kinds are counted apart (`second_readings`).
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -121,11 +122,13 @@ def draw(db: Session, actor: Actor, period: str, seed: int | None = None) -> lis
     if month(period).first > clock.now().date():
         raise Refused(f"The month {period} has not begun.")
     trail.take_turn(db)
-    return [_draw(db, actor, site, period, seed) for site in _sites(db, actor)]
+    signed = _signed(db, actor, period)
+    return [_draw(db, actor, site, period, signed[site.id], seed) for site in _sites(db, actor)]
 
 
-def _draw(db: Session, actor: Actor, site: Site, period: str, seed: int | None) -> Drawn:
-    signed = _signed(db, actor, period, site.id)
+def _draw(
+    db: Session, actor: Actor, site: Site, period: str, signed: _Signed, seed: int | None
+) -> Drawn:
     before = _drawn_of(db, period, site.id)
     drawn = {case.case for case in before}
     clear, abnormal = ([case for case in cases if case not in drawn] for cases in signed)
@@ -167,10 +170,8 @@ def states(db: Session, actor: Actor, period: str) -> list[Drawn]:
         Refused: no month.
     """
     actor.must(Action.READ_FIGURES)
-    return [
-        _state(db, site, period, _signed(db, actor, period, site.id), 0)
-        for site in _sites(db, actor)
-    ]
+    signed = _signed(db, actor, period)
+    return [_state(db, site, period, signed[site.id], 0) for site in _sites(db, actor)]
 
 
 class _Signed(NamedTuple):
@@ -188,12 +189,13 @@ class _Case(NamedTuple):
     read: bool
 
 
-def _signed(db: Session, actor: Actor, period: str, site: int) -> _Signed:
-    cases = signed_cases(db, actor, month(period), site=site)
-    return _Signed(
-        [case.case for case in cases if case.severity == 0],
-        [case.case for case in cases if case.severity > 0],
-    )
+def _signed(db: Session, actor: Actor, period: str) -> defaultdict[int, _Signed]:
+    """Return them by site."""
+    found: defaultdict[int, _Signed] = defaultdict(lambda: _Signed([], []))
+    for case in signed_cases(db, actor, month(period)):
+        if case.severity >= 0:
+            found[case.site][case.severity > 0].append(case.case)
+    return found
 
 
 def _drawn_of(db: Session, period: str, site: int) -> list[_Case]:

@@ -53,9 +53,7 @@ class Signed:
         return "none" if self.severity < 0 else "abnormal" if self.severity else "clear"
 
 
-def signed_cases(
-    db: Session, actor: Actor, period: Period, specimen: str = "", site: int | None = None
-) -> list[Signed]:
+def signed_cases(db: Session, actor: Actor, period: Period, specimen: str = "") -> list[Signed]:
     """Return the cases of the account's sites that were first signed in a period, by id."""
     earlier, later = aliased(Report), aliased(Report)
     first = (
@@ -90,8 +88,6 @@ def signed_cases(
     )  # fmt: skip
     if specimen:
         asked = asked.where(Case.specimen == specimen)
-    if site is not None:
-        asked = asked.where(Case.site_id == site)
     severities = severity_by_category()
     return [
         Signed(
