@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint docs bench bench-explanations bench-bundle lock clean
+.PHONY: setup demo test lint docs bench bench-quick lock clean
 
 setup: $(READY)
 
@@ -20,7 +20,7 @@ demo: $(READY)
 	$(BIN)/cytolens demo --out demo --overwrite
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -32,13 +32,10 @@ docs: $(READY)
 	$(BIN)/python scripts/write_reference.py
 
 bench: $(READY)
-	$(BIN)/python benchmarks/frozen_training.py
+	$(BIN)/cytolens bench --out bench
 
-bench-explanations: $(READY)
-	$(BIN)/python benchmarks/explanations.py
-
-bench-bundle: $(READY)
-	$(BIN)/python benchmarks/bundle.py
+bench-quick: $(READY)
+	$(BIN)/cytolens bench --quick --out bench
 
 lock:
 	uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --universal \

@@ -1,4 +1,4 @@
-"""Write the tables of docs/benchmarks.md from bench.json, and its figure beside them.
+"""Write the tables of docs/benchmarks.md from bench.json, and a figure of all that they hold.
 
     cytolens bench --out bench
     python scripts/write_benchmarks.py bench [bench-quick …]
@@ -13,11 +13,16 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 from table_writer import ROOT, table
+
+from cytolens.bench import suites as _registered
+from cytolens.bench.figure import draw
+from cytolens.bench.suite import SUITES
+
+del _registered
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 FIGURE = ROOT / "docs" / "images" / "bench.svg"
@@ -30,14 +35,16 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     given = parser.parse_args()
     blocks: dict[str, str] = {}
+    shown: dict[str, Any] = {}
     for folder in given.folders:
         content = json.loads((folder / "bench.json").read_text(encoding="utf-8"))
         blocks.setdefault("machine", machine(content))
         for suite in content["suites"]:
             blocks.setdefault(suite["name"], block(suite, content))
+            shown.setdefault(suite["name"], suite)
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(BLOCK.sub(lambda found: filled(found, blocks), text), encoding="utf-8")
-    shutil.copyfile(given.folders[0] / "bench.svg", FIGURE)
+    draw({"suites": [shown[name] for name in SUITES if name in shown]}, FIGURE)
 
 
 def filled(found: re.Match[str], blocks: dict[str, str]) -> str:

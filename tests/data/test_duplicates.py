@@ -150,6 +150,42 @@ def test_close_hashes_are_complete_over_random_bits() -> None:
     assert len(expected) > 400
 
 
+def test_crowded_buckets_are_cut_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that share most of their bits, as pictures of one kind do; few compared at once."""
+    random = np.random.default_rng(3)
+    few = random.integers(0, 2**12, 120, dtype=np.uint64)  # 52 of 64 bits are equal
+    hashes = np.concatenate([few, few[:30], np.zeros(20, np.uint64)])
+    expected = {
+        (i, j)
+        for i in range(len(hashes))
+        for j in range(i + 1, len(hashes))
+        if bin(int(hashes[i]) ^ int(hashes[j])).count("1") <= HAMMING
+    }
+    for at_once in (7, 1 << 20):
+        monkeypatch.setattr("cytolens.data.duplicates._AT_ONCE", at_once)
+        found = {
+            (int(i), int(j))
+            for left, right in close_hashes(hashes, np.arange(len(hashes)))
+            for i, j in zip(left, right, strict=True)
+        }
+        assert found == expected
+
+
+def test_few_of_all_pairs_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    count = np.bitwise_count
+
+    def counting(bits: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        compared.append(len(bits))
+        return count(bits)
+
+    monkeypatch.setattr(np, "bitwise_count", counting)
+    n = 5000
+    hashes = np.random.default_rng(4).integers(0, 2**64, n, dtype=np.uint64)
+    list(close_hashes(hashes, np.arange(n)))
+    assert sum(compared) < n * n / 2 / 400
+
+
 def test_clusters_are_transitive_and_named_by_their_smallest_row() -> None:
     pairs = [(5, 4), (4, 3), (1, 7), (7, 5), (2, 2)]
     assert clusters(9, pairs).tolist() == [0, 1, 2, 1, 1, 1, 6, 1, 8]

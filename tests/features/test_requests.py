@@ -13,6 +13,7 @@ import pytest
 from openvino import opset13
 
 from cytolens.features.requests import Requests
+from cytolens.features.requests import _chunk as chunk_of
 
 SIZES = (1, 40, 3, 20, 8, 9)
 
@@ -79,3 +80,11 @@ def test_what_makes_the_batches_may_fail(requests: Requests) -> None:
 def test_it_needs_no_torch() -> None:
     code = "import sys, cytolens.features.requests; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "images"),
+    [((64, 224, 224, 3), 2), ((64, 512, 512, 3), 1), ((64, 48, 48, 3), 8), ((64, 10), 8)],
+)
+def test_large_images_go_in_small_parts(shape: tuple[int, ...], images: int) -> None:
+    assert chunk_of(shape) == images

@@ -129,15 +129,17 @@ def upgrade(data: Path | None = _DATA, database_url: str = _DATABASE) -> None:
     """Bring the database to the version of this program; back it up first."""
     from cytolens.clinic import migrations
     from cytolens.clinic.database import Database
+    from cytolens.clinic.installation import private_files
 
     settings = _settings(data, database_url, "", new=True)
-    if not database_url:
-        settings.data.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database)
-    try:
-        before, now = migrations.upgrade(database)
-    finally:
-        database.close()
+    with private_files():
+        if not database_url:
+            settings.data.mkdir(parents=True, exist_ok=True)
+        database = Database(settings.database)
+        try:
+            before, now = migrations.upgrade(database)
+        finally:
+            database.close()
     done = "was there already" if before == now else f"was {before or 'empty'} before"
     out.print(f"database           version {now}, {done}")
 
@@ -178,10 +180,11 @@ def _settings(data: Path | None, database_url: str, store: str, *, new: bool = F
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[Installation]:
-    from cytolens.clinic.installation import open_installation
+    from cytolens.clinic.installation import open_installation, private_files
 
-    installation = open_installation(settings)
-    try:
-        yield installation
-    finally:
-        installation.close()
+    with private_files():
+        installation = open_installation(settings)
+        try:
+            yield installation
+        finally:
+            installation.close()

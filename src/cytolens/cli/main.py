@@ -9,13 +9,16 @@ import typer
 
 from cytolens import __version__
 from cytolens.cli import (
+    bench,
     card,
+    clinic,
     compare,
     data,
     demo,
     doctor,
     explain,
     export,
+    features,
     fuse,
     ledger,
     plan,
@@ -23,6 +26,7 @@ from cytolens.cli import (
     recipes,
     reproduce,
     run,
+    serve,
     split,
     store,
 )
@@ -41,6 +45,7 @@ app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("split")(split.split)
 app.command("plan")(plan.plan)
+app.command("features")(features.features)
 app.command("run")(run.run)
 app.command("reproduce")(reproduce.reproduce)
 app.command("compare")(compare.compare)
@@ -52,7 +57,10 @@ app.command("card")(card.card)
 app.command("export")(export.export)
 app.command("explain")(explain.explain)
 app.add_typer(store.app, name="store")
+app.command("serve")(serve.serve)
+app.add_typer(clinic.app, name="clinic")
 app.command("doctor")(doctor.doctor)
+app.command("bench")(bench.bench)
 
 INTERRUPTED = 130
 

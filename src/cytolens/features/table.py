@@ -26,7 +26,8 @@ from cytolens.pixels.preprocess import preprocess
 from cytolens.pixels.views import TEST_VIEWS, view
 
 View = int | str  # 0: the image; v >= 1: a seeded augmented view; a name: a test-time view
-BATCH = 64  # images an engine call
+BATCH = 64  # images an engine call, of torch
+_SMALL_BATCH = 16  # of engines that cut batches anyway: the first ones are sooner read
 SEGMENT_ROWS = 2048
 SEGMENT_BYTES = 64 * 2**20
 _READERS = 2
@@ -244,7 +245,9 @@ class FeatureTable:
         step: Callable[[], None],
         engine: Engine | None = None,
     ) -> None:
-        batches = _in_batches(todo)
+        batches = _in_batches(
+            todo, BATCH if self.spec.engine == "torch" else min(BATCH, _SMALL_BATCH)
+        )
         pixels = self._pixel_batches(batches)
         if self.spec.network is None:
             features: Iterator[NDArray[Any]] = pixels
@@ -289,5 +292,5 @@ class FeatureTable:
                 yield ahead.popleft().result()
 
 
-def _in_batches(todo: list[tuple[int, View]]) -> list[list[tuple[int, View]]]:
-    return [todo[i : i + BATCH] for i in range(0, len(todo), BATCH)]
+def _in_batches(todo: list[tuple[int, View]], size: int) -> list[list[tuple[int, View]]]:
+    return [todo[i : i + size] for i in range(0, len(todo), size)]
