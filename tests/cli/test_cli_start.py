@@ -17,6 +17,8 @@ VERBS = (
     *(("plan",), ("explain",), ("card",), ("export",), ("bench",)),
     *(("compare",), ("fuse",), ("reproduce",), ("ledger",), ("features",)),
     *(("store", verb) for verb in ("info", "clear")),
+    ("serve",),
+    *(("clinic", verb) for verb in ("verify", "backup", "restore", "upgrade", "unlock")),
 )
 
 
@@ -28,7 +30,8 @@ def test_the_help_loads_nothing_heavy() -> None:
         "try: main()\n"
         "finally:\n"
         "    heavy = {'torch', 'numpy', 'cv2', 'timm', 'sklearn', 'scipy', 'pyarrow', 'openvino',"
-        " 'matplotlib', 'PIL', 'torchvision', 'jinja2', 'huggingface_hub'}\n"
+        " 'matplotlib', 'PIL', 'torchvision', 'jinja2', 'huggingface_hub', 'fastapi',"
+        " 'sqlalchemy', 'ray'}\n"
         "    print('loaded', sorted(heavy & set(sys.modules)))"
     )
     started = time.perf_counter()
