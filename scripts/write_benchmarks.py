@@ -82,7 +82,7 @@ def block(suite: dict[str, Any], content: dict[str, Any]) -> str:
 
 
 def cells(line: dict[str, Any]) -> tuple[str, ...]:
-    met = {True: "met", False: "**missed**", None: ""}[line["met"]]
+    met = {True: "met", False: "MISSED", None: ""}[line["met"]]
     mark = "" if line["mark"] is None else f"{line['mark']:g} {met}".strip()
     other = line["why_not"] or spread(line["others"], line["unit"])
     return (

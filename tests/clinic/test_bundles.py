@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
+from tests.clinic.conftest import People
 
 from cytolens.bundle import bundle_id
 from cytolens.clinic.accounts import sessions
@@ -54,6 +55,15 @@ def _actions(clinic: Installation) -> list[tuple[str, str]]:
     with clinic.reading() as db:
         entries = db.scalars(select(Entry).order_by(Entry.id)).all()
     return [(entry.action, entry.bundle) for entry in entries]
+
+
+def test_class_names_that_cannot_be_kept_are_refused(
+    clinic: Installation, people: People, tmp_path: Path
+) -> None:
+    write_random_bundle(tmp_path / "long", ("normal", "a" * 101))
+    with pytest.raises(Refused, match="101 characters"):
+        bundles.install(clinic, people.actors["administrator"], tmp_path / "long", "blood-smear")
+    assert _actions(clinic) == [] and not list(clinic.settings.bundles.glob("[!.]*"))
 
 
 @pytest.mark.parametrize("inside", ["", "bundle/", "run/bundle/"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from cytolens.clinic.installation import Installation
 from cytolens.clinic.management.unpacking import unpack
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Finding, Model
+from cytolens.clinic.tables.inference import CLASS_NAME
 from cytolens.clinic.vocabulary import vocabulary
 from cytolens.core.config import from_dict, to_dict
 from cytolens.core.errors import CytolensError, InputError
@@ -86,6 +88,7 @@ def install(
                 folder.mkdir()
                 left = unpack(source, folder)
                 loaded = load_bundle(folder)
+                _check_classes(loaded.classes)
                 _check_predicts(loaded)
                 name = bundle_id(folder)
                 _refuse_known(installation, name)
@@ -229,6 +232,16 @@ def _retire(db: Session, actor: Actor, model: Model, replaced_by: str) -> None:
 def _title(card: BundleCard) -> str:
     named = card.provenance.get("data")
     return (f"{card.backbone} on {named}" if named else card.backbone)[:200]
+
+
+def _check_classes(classes: Sequence[str]) -> None:
+    """Refuse names that the tables cannot hold: every finding would fail, long after."""
+    if long := [name for name in classes if len(name) > CLASS_NAME]:
+        raise Refused(
+            "Class names of this bundle are too long to be kept.",
+            rows=[f"{name[:40]}… has {len(name)} characters" for name in long],
+            expected=f"at most {CLASS_NAME}",
+        )
 
 
 def _check_predicts(bundle: Bundle) -> None:

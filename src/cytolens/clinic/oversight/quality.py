@@ -108,8 +108,9 @@ def draw(db: Session, actor: Actor, period: str, seed: int | None = None) -> lis
     """Draw what is missing of a month's sample at each of the account's sites.
 
     Called again it adds what was signed since, and nothing where the sample is complete. The line
-    in the audit log holds the seed and, of each kind, the hash of the cases it was drawn from and
-    those that were drawn, so that `chosen` gives the same again.
+    in the audit log holds the seed, of each kind the hash of the cases it was drawn from, and what
+    was drawn without saying which case is of which kind (administrators read that log), so that
+    `chosen` gives the same again.
 
     Args:
         period: "2026-11".
@@ -147,9 +148,9 @@ def _draw(
         trail.record(
             db, actor, "quality.drawn", "site", site.id, site=site.id, period=period,
             percent=percent, cleared=len(signed.clear), before=len(before), seed=lot,
-            among=len(clear), among_sha256=sha256_json(clear), drawn=new,
+            among=len(clear), among_sha256=sha256_json(clear),
             among_abnormal=len(abnormal), among_abnormal_sha256=sha256_json(abnormal),
-            mixed=new_mixed,
+            drawn=among, mixed=len(new_mixed),
         )  # fmt: skip
     return _state(db, site, period, signed, missing + missing_mixed)
 

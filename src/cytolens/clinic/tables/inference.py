@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from cytolens.clinic.tables.base import Table
 from cytolens.clinic.tables.cases import Case
 
+CLASS_NAME = 100  # characters
+
 
 class Model(Table):
     """A bundle (`cytolens.bundle`) that was uploaded.
@@ -124,7 +126,7 @@ class Finding(Table):
     id: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id"), unique=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id"), index=True)
-    label: Mapped[str | None] = mapped_column(String(100))
+    label: Mapped[str | None] = mapped_column(String(CLASS_NAME))
     probabilities: Mapped[dict[str, float]]
     inside: Mapped[list[str]]
     level: Mapped[float | None]
@@ -157,7 +159,7 @@ class Overlay(Table):
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id"))
     model_id: Mapped[int] = mapped_column(ForeignKey("model.id"))
     method: Mapped[str] = mapped_column(String(40))
-    target: Mapped[str] = mapped_column(String(100))
+    target: Mapped[str] = mapped_column(String(CLASS_NAME))
     overlay: Mapped[str] = mapped_column(String(64))
     raw: Mapped[str] = mapped_column(String(64))
     notes: Mapped[list[str]]
