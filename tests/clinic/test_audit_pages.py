@@ -139,7 +139,9 @@ def test_the_pages(lines: Installation, browser: Browser) -> None:
     assert "not what was written" in broken and "line 5 is missing" in broken
 
 
-def test_the_system_counts(clinic: Installation, make: Any, browser: Browser) -> None:
+def test_the_system_counts(
+    clinic: Installation, make: Any, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = make.image(make.case())
     with clinic.writing() as db:
         for state, kind in (("waiting", "finding"), ("failed", "explanation")):
@@ -160,5 +162,7 @@ def test_the_system_counts(clinic: Installation, make: Any, browser: Browser) ->
     shown = browser("administrator").get("/system").text
     assert "no bundle is active for" in shown and "out of memory" in shown
     assert "Family" not in shown
+    monkeypatch.setattr("cytolens.clinic.intake.landlock.offered", lambda: 0)
+    assert "offers no Landlock" in browser("administrator").get("/system").text  # said, not hidden
     make.model()
     assert system_state(clinic, system()).unread == []

@@ -21,6 +21,12 @@ _TCP = 1 << 0 | 1 << 1  # bind, connect; from version 4
 _SCOPES = 1 << 0 | 1 << 1  # abstract sockets, signals to others; from version 6
 
 
+def offered() -> int:
+    """Return the version of Landlock that the kernel offers; 0: none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return max(0, int(libc.syscall(_CREATE, None, ctypes.c_size_t(0), _ASK_VERSION)))
+
+
 def give_up(readable: Iterable[Path]) -> bool:
     """Let this thread, and what it starts, open nothing but to read, and that alone.
 
@@ -37,7 +43,7 @@ def give_up(readable: Iterable[Path]) -> bool:
         OSError: it offers it, and refused.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    version = libc.syscall(_CREATE, None, ctypes.c_size_t(0), _ASK_VERSION)
+    version = offered()
     if version < 1:
         return False
     wanted = struct.pack(

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from cytolens.clinic import clock, migrations
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.installation import Installation
+from cytolens.clinic.intake import landlock
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Case, Entry, Finding, Image, Job, Model, SignIn, User
 
@@ -38,6 +39,8 @@ class SystemState:
         unread: specimen types with waiting jobs and no active bundle.
         counts: rows of what there is, by name.
         free: bytes free where the data lies; None: it lies elsewhere.
+        landlock: version of what confines the decoder of uploads beyond its limits; 0: this kernel
+            offers none.
     """
 
     version: str
@@ -52,6 +55,7 @@ class SystemState:
     counts: dict[str, int]
     signed_in: int
     free: int | None
+    landlock: int
     load: float
 
 
@@ -115,6 +119,7 @@ def system_state(installation: Installation, actor: Actor) -> SystemState:
         counts=counts,
         signed_in=signed_in,
         free=_free(installation.settings.data),
+        landlock=landlock.offered(),
         load=os.getloadavg()[0],
     )
 

@@ -273,4 +273,5 @@ class System(Answer):
     counts: dict[str, int]
     signed_in: int
     free: int | None = Field(description="Bytes free where the data lies.")
+    landlock: int = Field(description="Version that confines the decoder of uploads; 0: none.")
     load: float = Field(description="Processes that want to run, over the last minute.")
