@@ -25,5 +25,5 @@ def draw(content: dict[str, Any], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.axvline(1, color="#999999", linewidth=0.8)
-    axes.set_xlabel("ours is so many times better (dot: median, line: repeats, bar: mark)")
+    axes.set_xlabel("times better (dot: median, line: repeats, bar: mark)")
     figure.savefig(path, format="svg", metadata={"Date": None})
