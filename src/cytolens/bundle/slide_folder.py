@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import os
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,8 @@ def write_slide(
         raise InputError(f"{folder} exists.", fix="choose another place, or remove it.")
     with writing(folder, "the slide"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        partial.mkdir()
         try:
             chosen = scored.top(top)
             _write_tiles(scored, partial / "tiles.csv")
@@ -57,9 +57,6 @@ def write_slide(
             files = _write_gallery(scored, large, chosen, partial / "gallery")
             content = {**(about or {}), **summary(scored, chosen, files)}
             write_json(partial / SUMMARY, content)
-            mask = os.umask(0)
-            os.umask(mask)
-            partial.chmod(0o777 & ~mask)
             partial.replace(folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

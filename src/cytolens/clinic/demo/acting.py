@@ -15,12 +15,12 @@ from cytolens.clinic.demo.people import PASSWORD, Cast
 from cytolens.clinic.demo.specimens import SPECIMEN, smear
 from cytolens.clinic.demo.stories import Story, patient_of
 from cytolens.clinic.desk import cases, patients, readings, signing
-from cytolens.clinic.desk.blinding import SIGNED
 from cytolens.clinic.inference.analysis import Analyst
 from cytolens.clinic.inference.loop import Loop
 from cytolens.clinic.inference.uploads import take
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.tables import Case, Patient
+from cytolens.clinic.tables.cases import SIGNED
 from cytolens.core.errors import CytolensError
 from cytolens.core.progress import Progress
 

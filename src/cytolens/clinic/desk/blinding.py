@@ -16,9 +16,7 @@ from sqlalchemy.orm import Session
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Case, QualityDraw, Reading, Report
-
-UNSIGNED = ("open", "preliminary")
-SIGNED = ("final", "amended")
+from cytolens.clinic.tables.cases import UNSIGNED
 
 
 def knows(actor: Actor) -> ColumnElement[bool]:

@@ -18,10 +18,11 @@ from cytolens.clinic import clock, trail
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.desk import accession as numbers
 from cytolens.clinic.desk import entered, patients
-from cytolens.clinic.desk.blinding import SIGNED, may_see_findings
+from cytolens.clinic.desk.blinding import may_see_findings
 from cytolens.clinic.errors import Conflict, NotFound, Refused
 from cytolens.clinic.rights import Action, Role
 from cytolens.clinic.tables import Case, User, user_site
+from cytolens.clinic.tables.cases import SIGNED
 from cytolens.clinic.vocabulary import Vocabulary, vocabulary
 
 __all__ = ["Details", "assign", "change", "doctors", "find", "may_see_findings", "open_case"]

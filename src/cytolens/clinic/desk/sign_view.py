@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from cytolens.clinic.accounts import second_factor
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.desk import cases
-from cytolens.clinic.desk.blinding import SIGNED
 from cytolens.clinic.desk.signing import newest_reading
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Case, Report, User
+from cytolens.clinic.tables.cases import SIGNED
 from cytolens.clinic.vocabulary import Category, vocabulary
 
 

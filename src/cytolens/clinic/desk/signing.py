@@ -18,7 +18,6 @@ from cytolens.clinic.accounts import second_factor
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.blobs import Blobs
 from cytolens.clinic.desk import cases, entered
-from cytolens.clinic.desk.blinding import SIGNED
 from cytolens.clinic.documents.compose import compose, person
 from cytolens.clinic.documents.content import ReportContent
 from cytolens.clinic.documents.pdf import pdf
@@ -26,6 +25,7 @@ from cytolens.clinic.errors import Conflict, Refused
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Case, Reading, Report, User
+from cytolens.clinic.tables.cases import SIGNED
 
 _ACTIONS = {
     "preliminary": "report.drafted",

@@ -14,6 +14,7 @@ from cytolens.clinic.desk.entered import is_key
 from cytolens.clinic.desk.images import ImageView, by_name, by_risk
 from cytolens.clinic.errors import NotFound
 from cytolens.clinic.tables import Case, Reading, Report, Site, User
+from cytolens.clinic.tables.cases import SIGNED
 from cytolens.clinic.vocabulary import Vocabulary, vocabulary
 
 
@@ -99,7 +100,7 @@ class CaseView:
 
     @property
     def signed(self) -> bool:
-        return self.status in ("final", "amended")
+        return self.status in SIGNED
 
 
 def view(db: Session, actor: Actor, case_id: int) -> CaseView:

@@ -24,10 +24,11 @@ from sqlalchemy.orm import Session
 
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.desk import entered
-from cytolens.clinic.desk.blinding import SIGNED, UNSIGNED, hidden
+from cytolens.clinic.desk.blinding import hidden
 from cytolens.clinic.errors import Refused
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Case, Patient, Site, User
+from cytolens.clinic.tables.cases import SIGNED, UNSIGNED
 from cytolens.clinic.vocabulary import vocabularies
 
 PER_DAY = 0.1  # what a day of waiting adds to a case's urgency

@@ -15,11 +15,11 @@ from cytolens.clinic.errors import Refused
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Case, Choice, Image, Overlay, QualityDraw, Report
+from cytolens.clinic.tables.cases import SIGNED
 
 CHOICE = "retention"
 MOST_MONTHS = 1200
 ADVISED_MONTHS = 60
-_SIGNED = ("final", "amended")
 _CASES = 100  # of one transaction
 _GRACE = timedelta(days=1)  # what was put later may be about to be used by a new upload
 
@@ -145,9 +145,9 @@ def earlier(moment: datetime, by: int) -> datetime:
 def _old(before: datetime) -> ColumnElement[bool]:
     """Signed, and nothing signed since `before`."""
     amended = exists().where(
-        Report.case_id == Case.id, Report.status.in_(_SIGNED), Report.created_at >= before
+        Report.case_id == Case.id, Report.status.in_(SIGNED), Report.created_at >= before
     )
-    return and_(Case.status.in_(_SIGNED), Case.signed_at < before, ~amended)
+    return and_(Case.status.in_(SIGNED), Case.signed_at < before, ~amended)
 
 
 def _waits() -> ColumnElement[bool]:

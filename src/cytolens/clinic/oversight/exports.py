@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ from sqlalchemy import select
 
 from cytolens.clinic import clock, trail
 from cytolens.clinic.actor import Actor
-from cytolens.clinic.documents.glyphs import font_folder, shown
+from cytolens.clinic.documents.glyphs import shown
+from cytolens.clinic.documents.typesetting import NotSet, typeset
 from cytolens.clinic.errors import Refused
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.management.cells import csv_lines
@@ -88,23 +87,14 @@ def as_pdf(told: Told, words: Words, language: str) -> bytes:
     Raises:
         CytolensError: it cannot be set.
     """
-    import typst
-
     with tempfile.TemporaryDirectory(prefix="cytolens-figures-") as name:
         folder = Path(name)
-        (folder / "main.typ").write_text(_template(), encoding="utf-8")
         content = json.dumps(_content(told, words, language), ensure_ascii=False)
         (folder / "figures.json").write_text(content, encoding="utf-8")
         try:
-            made = typst.compile(
-                folder / "main.typ",
-                root=folder,
-                font_paths=_fonts(),
-                format="pdf",
-                pdf_standards=["a-2a", "ua-1"],
-            )
-        except typst.TypstError as error:
-            raise CytolensError(f"The figures cannot be set: {error.message}") from error
+            [made] = typeset(folder, "cytolens.clinic.oversight", "figures.typ")
+        except NotSet as error:
+            raise CytolensError(f"The figures cannot be set: {error}") from error
     return made
 
 
@@ -137,17 +127,3 @@ def _content(told: Told, words: Words, language: str) -> dict[str, Any]:
 
 def _cell(value: str | int | float) -> str:
     return f"{value:g}" if isinstance(value, float) else shown(str(value))
-
-
-@cache
-def _fonts() -> Any:
-    """Return Typst's own fonts and DejaVu Sans; never those of the machine."""
-    import typst
-
-    return typst.Fonts(include_system_fonts=False, font_paths=[str(font_folder())])
-
-
-@cache
-def _template() -> str:
-    source = files("cytolens.clinic.oversight") / "templates" / "figures.typ"
-    return source.read_text(encoding="utf-8")

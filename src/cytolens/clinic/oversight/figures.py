@@ -17,10 +17,10 @@ from cytolens.clinic.oversight.period import Period, at_sites, begin
 from cytolens.clinic.oversight.signed import Signed, signed_cases
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Case
+from cytolens.clinic.tables.cases import UNSIGNED
 from cytolens.clinic.vocabulary import vocabularies
 
 AGES = (1, 3, 7, 14)  # days: the limits of the ages of open cases
-_UNSIGNED = ("open", "preliminary")
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def _volumes(
 
 
 def _open(db: Session, actor: Actor, specimen: str) -> tuple[list[int], datetime | None]:
-    asked = select(Case.received_at).where(at_sites(actor), Case.status.in_(_UNSIGNED))
+    asked = select(Case.received_at).where(at_sites(actor), Case.status.in_(UNSIGNED))
     if specimen:
         asked = asked.where(Case.specimen == specimen)
     received = list(db.scalars(asked))

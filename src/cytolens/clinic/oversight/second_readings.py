@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session, aliased
 
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.oversight.period import at_sites
-from cytolens.clinic.oversight.signed import SIGNED, severity_by_category
+from cytolens.clinic.oversight.signed import severity_by_category
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Case, QualityDraw, Reading, Report, User
+from cytolens.clinic.tables.cases import SIGNED
 
 _LISTED = 200
 

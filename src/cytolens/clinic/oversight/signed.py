@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session, aliased
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.oversight.period import Period, at_sites
 from cytolens.clinic.tables import Case, Reading, Report, User
+from cytolens.clinic.tables.cases import SIGNED
 from cytolens.clinic.vocabulary import vocabularies
-
-SIGNED = ("final", "amended")
 
 
 @dataclass(frozen=True)

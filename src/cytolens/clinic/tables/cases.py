@@ -11,6 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from cytolens.clinic.tables.base import Table
 from cytolens.clinic.tables.people import Site, User
 
+UNSIGNED = ("open", "preliminary")  # states of a case
+SIGNED = ("final", "amended")
+
 
 class Patient(Table):
     """A person whose specimens are read."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from fastapi.responses import RedirectResponse
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
 from cytolens.clinic.errors import NotAllowed, NotFound, NotSignedIn, Refused, TooMany
+from cytolens.clinic.installation import Installation
 from cytolens.core.errors import InputError
 
 
@@ -28,3 +34,24 @@ def shown_in_form(error: InputError, *, password: bool = False) -> tuple[int, di
         "fix": error.fix,
     }
     return (error.status if isinstance(error, Refused) else 422), said
+
+
+def done_or_shown(
+    clinic: Installation,
+    change: Callable[[Session], None],
+    address: str,
+    show: Callable[[Refused], Response],
+) -> Response:
+    """Do it in one transaction and lead to an address, or show what was wrong.
+
+    Raises:
+        NotFound: what is concerned is not there, so that no page of it can be shown.
+    """
+    try:
+        with clinic.writing() as db:
+            change(db)
+    except NotFound:
+        raise
+    except Refused as error:
+        return show(error)
+    return RedirectResponse(address, status_code=303)

@@ -10,11 +10,12 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
 from cytolens.clinic.actor import Actor
-from cytolens.clinic.errors import NotFound, Refused
+from cytolens.clinic.errors import Refused
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.management import sites
 from cytolens.clinic.rights import Action
 from cytolens.clinic.web.guard import Clinic, Id, May
+from cytolens.clinic.web.refusals import done_or_shown
 from cytolens.clinic.web.render import page
 
 router = APIRouter()
@@ -84,14 +85,11 @@ def _done(
     word: str,
 ) -> Response:
     """Do it in one transaction, then show what was done, or what was wrong."""
-    try:
-        with clinic.writing() as db:
-            change(db)
-    except NotFound:
-        raise
-    except Refused as error:
+
+    def show(error: Refused) -> Response:
         return _site(request, actor, clinic, site_id, error)
-    return RedirectResponse(f"/sites/{site_id}?done={word}", status_code=303)
+
+    return done_or_shown(clinic, change, f"/sites/{site_id}?done={word}", show)
 
 
 def _list(

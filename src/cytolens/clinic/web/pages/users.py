@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from pydantic import Field
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,7 @@ from cytolens.clinic.management import directory, users
 from cytolens.clinic.management.sites import choices
 from cytolens.clinic.rights import Action, Role
 from cytolens.clinic.web.guard import Clinic, Id, May
+from cytolens.clinic.web.refusals import done_or_shown
 from cytolens.clinic.web.render import page
 
 router = APIRouter()
@@ -147,14 +148,11 @@ def _done(
     word: str,
 ) -> Response:
     """Do it in one transaction, then show the account with what was done, or was wrong."""
-    try:
-        with clinic.writing() as db:
-            change(db)
-    except NotFound:
-        raise
-    except Refused as error:
+
+    def show(error: Refused) -> Response:
         return _user(request, actor, clinic, user_id, error)
-    return RedirectResponse(f"/users/{user_id}?done={word}", status_code=303)
+
+    return done_or_shown(clinic, change, f"/users/{user_id}?done={word}", show)
 
 
 def _invitation(
