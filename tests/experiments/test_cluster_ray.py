@@ -35,7 +35,6 @@ pytestmark = [
     pytest.mark.usefixtures("no_report"),
 ]
 FOLDS, VIEWS, IMAGES = 4, 2, 36
-MIDDLE = 0.4  # seconds after which a fold is learning
 
 
 @pytest.fixture(scope="session")
@@ -193,7 +192,10 @@ def test_a_worker_that_is_killed_costs_its_fold_alone(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The kill comes in the middle of a fold: while its lock is held and epochs are trained."""
+    """The kill comes in the middle of a fold: its lock is held and its result is not written.
+
+    However fast the fold is: its worker is stopped first, and killed if it was caught in time.
+    """
     manifest = read_manifest(phantoms)
     recipe = replace(recipe, training=replace(recipe.training, epochs=150))
     alone = run_recipe(recipe, manifest, tmp_path / "alone")
@@ -206,17 +208,18 @@ def test_a_worker_that_is_killed_costs_its_fold_alone(
     )
     maker.start()
     killed: list[int] = []
-    seen: dict[int, float] = {}
     end = time.monotonic() + 200
     while not killed and time.monotonic() < end and maker.is_alive():
         for fold in range(FOLDS):
-            pid = holder(partial / "locks" / f"r0-f{fold}")
-            if pid is None or (partial / "folds" / f"r0-f{fold}.json").exists():
+            lock, result = partial / "locks" / f"r0-f{fold}", partial / "folds" / f"r0-f{fold}.json"
+            if result.exists() or (pid := holder(lock)) is None:
                 continue
-            if time.monotonic() - seen.setdefault(fold, time.monotonic()) > MIDDLE:
+            os.kill(pid, signal.SIGSTOP)
+            if holder(lock) == pid and not result.exists():
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
                 break
+            os.kill(pid, signal.SIGCONT)
         time.sleep(0.002)
     maker.join(200)
     assert killed and killed[0] != os.getpid()
