@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cytolens.cli.console import Bars, out, print_json, show_scores
-from cytolens.cli.engine import ADDRESS, ENGINE, THREADS, where
+from cytolens.cli.engine import ADDRESS, DEVICES, ENGINE, THREADS, where
 
 if TYPE_CHECKING:
     from cytolens.data.manifest import Manifest
@@ -32,14 +32,15 @@ def run(
     engine: str = ENGINE,
     address: str = ADDRESS,
     threads: int = THREADS,
+    devices: int = DEVICES,
     as_json: bool = typer.Option(False, "--json", help="Print metrics.json."),
 ) -> None:
     """Train, evaluate honestly and report; a run that was cut off is resumed."""
     asked = {"budget": budget, "fold": fold, "folds": folds, "score": score}
     _check_usage(recipe, plan, asked)
-    if plan and (profile or engine != "local"):
-        raise typer.BadParameter("--profile and --engine have no effect with --plan.")
-    place = where(engine, address, threads)
+    if plan and (profile or engine != "local" or devices != 1):
+        raise typer.BadParameter("--profile, --engine and --devices have no effect with --plan.")
+    place = where(engine, address, threads, devices)
     from cytolens.core.files import read_json
     from cytolens.data.loading import read_manifest
     from cytolens.experiments.recipe import load_recipe

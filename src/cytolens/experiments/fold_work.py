@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,13 @@ class FoldWork:
         Args:
             wait: wait for that process, and learn what it did not finish.
         """
-        place, task = self.setting.place, self.task(number)
+        place, ranks, task = self.setting.place, self.setting.ranks, self.task(number)
+        if not ranks.first:  # it trains along; the first one takes the fold and keeps what comes
+            if ranks.same(False):
+                self.learner.learn(replace(task, keep=False), self.setting)
+            return
         with place.taking(task.fold.repeat, task.fold.fold, wait=wait) as free:
-            if free:
+            if ranks.same(free):
                 learned = self.learner.learn(task, self.setting)
                 place.save_fold(task.fold.repeat, task.fold.fold, learned)
 

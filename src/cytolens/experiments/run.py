@@ -15,6 +15,7 @@ from cytolens.core.progress import Progress, Silent
 from cytolens.data.manifest import Manifest
 from cytolens.evaluation import Predictions
 from cytolens.experiments.bundling import Finishing, finish_bundle
+from cytolens.experiments.cluster.devices import learn_together
 from cytolens.experiments.cluster.folds import learn_on
 from cytolens.experiments.cluster.where import HERE, Where
 from cytolens.experiments.doubt import FILE as DOUBT
@@ -47,7 +48,8 @@ def run_recipe(
     A run that was cut off is resumed by the same call and ends with the same numbers.
 
     Args:
-        where: learn the folds on a cluster, after the features were computed there.
+        where: learn the folds on a cluster, after the features were computed there, or each fold
+            on several devices of this machine.
         profiled: write `profile.json`, and a section of the report, on where the time went.
 
     Raises:
@@ -59,7 +61,11 @@ def run_recipe(
     out = out or Path("runs") / f"{recipe.name.replace('/', '-')}-{manifest.name}"
     with workplace(out, overwrite=overwrite) as place, profiling(profiled):
         work = _open(recipe, manifest, place, progress)
-        notes = learn_on(where, work) if where.is_cluster else []
+        notes = []
+        if where.is_cluster:
+            notes = learn_on(where, work)
+        elif where.devices > 1:
+            notes = learn_together(where.devices, work)
         return _Run(work).conclude(work.run_folds(), notes)
 
 

@@ -31,10 +31,13 @@ class Table(Protocol):
         """Return the features of some rows in one view, [len(rows), …]."""
 
 
-def cut(rows: Rows, size: int) -> list[Rows]:
-    """Cut into batches; a last batch of one joins its neighbour (batch norm needs two)."""
+def cut(rows: Rows, size: int, processes: int = 1) -> list[Rows]:
+    """Cut into batches; a last batch that is too small joins its neighbour.
+
+    Too small is one image, as batch norm needs two, or fewer images than processes share it.
+    """
     parts = [rows[i : i + size] for i in range(0, len(rows), size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:
+    if len(parts) > 1 and len(parts[-1]) < max(2, processes):
         parts[-2:] = [np.concatenate(parts[-2:])]
     return parts
 

@@ -24,11 +24,28 @@ from cytolens.training.checkpoint import Checkpoint, Keeper
 from cytolens.training.config import TrainingConfig
 from cytolens.training.losses import Loss, correct
 from cytolens.training.optimisers import create_optimizer, set_rate
+from cytolens.training.ranks import ALONE, Ranks
 
 _EVALUATION_BATCH = 64
 
 State = dict[str, Any]
-Batch = tuple[Tensor, Tensor, float]  # features, labels, what they count in a mean
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This process's share of a batch.
+
+    Attributes:
+        features: [n, …].
+        labels: int64 [n].
+        counts: what the share counts in a mean over images, Σ w_i (`Loss.weight`).
+        share: what its mean counts in the mean over the processes, of which gradients are taken.
+    """
+
+    features: Tensor
+    labels: Tensor
+    counts: float
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,11 @@ class Trainer:
         seed: of the recipe; order, dropout and views are drawn from it and the fold's key.
         checkpoint: where the state is kept; None keeps none.
         on_epoch: called with each line of the history.
+        ranks: the processes that train this fold together. Each takes its share of every batch;
+            steps, history and weights are those of one process, but for rounding and dropout.
+
+    Raises:
+        InputError: fewer training images, or smaller batches, than processes.
     """
 
     def __init__(
@@ -85,14 +107,24 @@ class Trainer:
         seed: int,
         checkpoint: Path | None = None,
         on_epoch: Callable[[dict[str, Any]], None] = lambda _: None,
+        ranks: Ranks = ALONE,
     ) -> None:
+        if min(len(data.train), config.batch) < ranks.size:
+            raise InputError(
+                f"{ranks.size} devices cannot share batches of {config.batch} from "
+                f"{len(data.train)} training images.",
+                expected="an image a device in every batch",
+                fix="take fewer --devices, or raise training.batch.",
+            )
         self.device = device_for()
         self.model = model.to(self.device).to(memory_format=torch.channels_last)
+        self.ranks = ranks
+        self.together = ranks.together(self.model)
         self.data = data
         self.config = config
         self.loss = loss.to(self.device)
         self.seed = seed
-        self.checkpoint = checkpoint
+        self.checkpoint = checkpoint if ranks.first else None
         self.on_epoch = on_epoch
         self.bf16 = use_bf16(config, model)
         self.optimizer = create_optimizer(model, config)
@@ -102,7 +134,7 @@ class Trainer:
     def fit(self) -> list[dict[str, Any]]:
         """Train to the end, load the weights to keep, return the history (a dict an epoch)."""
         keeper = Keeper(self.checkpoint)
-        self._resume(keeper.read())
+        self._resume(self.ranks.same(keeper.read()))
         while len(self.history) < self.config.epochs and not self._out_of_patience():
             self.epoch(len(self.history))
             keeper.keep(self._state)
@@ -138,56 +170,58 @@ class Trainer:
     def _train_epoch(self, number: int) -> tuple[float, float, float]:
         self.model.train()
         order = rng(self.seed, "order", *self.data.key, number).permutation(self.data.train)
-        batches = cut(order, self.config.batch)
+        batches = cut(order, self.config.batch, self.ranks.size)
         monitored = [_monitored(line, self.config) for line in self.history]
-        total, weight, right, rate = 0.0, 0.0, 0, 0.0
+        total, weight, right, rate = 0.0, 0.0, 0.0, 0.0
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch_seed(self.seed, "dropout", *self.data.key, number))
-            loaded = self._load(batches, self.config.view_of(number))
-            for step, (features, labels, counts) in enumerate(loaded):
+            mine = () if self.ranks.first else (self.ranks.rank,)
+            torch.manual_seed(torch_seed(self.seed, "dropout", *self.data.key, number, *mine))
+            for step, batch in enumerate(self._load(batches, self.config.view_of(number))):
                 rate = set_rate(
                     self.optimizer, self.config, number + step / len(batches), monitored
                 )
-                loss, hits = self.step(features, labels)
-                total += loss * counts
-                weight += counts
+                loss, hits = self.step(batch)
+                total += loss * batch.counts
+                weight += batch.counts
                 right += hits
+        total, weight, right = self.ranks.sum(total, weight, right)
         return total / weight if weight else 0.0, right / len(order), rate
 
-    def step(self, features: Tensor, labels: Tensor) -> tuple[float, int]:
+    def step(self, batch: Batch) -> tuple[float, int]:
         """One optimiser step.
 
         Returns:
-            The batch's (weighted) mean loss and the number of images classified rightly.
+            The share's (weighted) mean loss and the number of its images classified rightly.
 
         Raises:
             InputError: the loss is not finite.
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            scores = self.model(features)
-        loss = self.loss(scores, labels)
+            scores = self.together(batch.features)
+        loss = self.loss(scores, batch.labels)
         self._refuse_infinite("training", loss)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        (loss * batch.share).backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         if self.config.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimizer.step()
-        return float(loss.detach()), correct(scores, labels)
+        return float(loss.detach()), correct(scores, batch.labels)
 
     def _validate(self) -> tuple[float | None, float]:
         """Return loss and accuracy; no loss where all images have the weight 0."""
         self.model.eval()
-        total, weight, right = 0.0, 0.0, 0
-        batches = cut(self.data.validation, _EVALUATION_BATCH)
+        total, weight, right = 0.0, 0.0, 0.0
+        batches = cut(self.data.validation, _EVALUATION_BATCH, self.ranks.size)
         with torch.inference_mode():
-            for features, labels, counts in self._load(batches, 0):
+            for batch in self._load(batches, 0):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                    scores = self.model(features)
-                loss = self.loss(scores, labels)
+                    scores = self.model(batch.features)
+                loss = self.loss(scores, batch.labels)
                 self._refuse_infinite("validation", loss)
-                total += float(loss) * counts
-                weight += counts
-                right += correct(scores, labels)
+                total += float(loss) * batch.counts
+                weight += batch.counts
+                right += correct(scores, batch.labels)
+        total, weight, right = self.ranks.sum(total, weight, right)
         return total / weight if weight else None, right / len(self.data.validation)
 
     def _refuse_infinite(self, part: str, loss: Tensor) -> None:
@@ -198,10 +232,25 @@ class Trainer:
             )
 
     def _load(self, batches: list[NDArray[np.int64]], view: View) -> Iterator[Batch]:
-        for rows, features in load(self.data.table, batches, view):
+        # Of a validation part that is smaller than their number, some processes have nothing.
+        wholes = [rows for rows in batches if len(self.ranks.share(rows))]
+        loaded = load(self.data.table, [self.ranks.share(rows) for rows in wholes], view)
+        for whole, (rows, features) in zip(wholes, loaded, strict=True):
             labels = self.data.labels[rows]
             counts = self.loss.weight(labels)
-            yield features.to(self.device), torch.from_numpy(labels).to(self.device), counts
+            yield Batch(
+                features.to(self.device),
+                torch.from_numpy(labels).to(self.device),
+                counts,
+                self._share(counts, whole),
+            )
+
+    def _share(self, counts: float, whole: NDArray[np.int64]) -> float:
+        """Return what turns a mean of shares' gradients into the gradient of the batch's mean."""
+        if self.ranks.size == 1:
+            return 1.0
+        total = self.loss.weight(self.data.labels[whole])
+        return self.ranks.size * counts / total if total else 0.0
 
     def _out_of_patience(self) -> bool:
         if not self.config.patience or not len(self.data.validation) or not self.history:

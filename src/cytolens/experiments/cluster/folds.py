@@ -71,15 +71,7 @@ def check(cluster: RayCluster, work: FoldWork) -> None:
 
 def _learn_folds(executor: Executor, work: FoldWork) -> None:
     setting, numbers, ours = work.setting, work.unfinished(), profile.active()
-    sent = executor.share(
-        Sent(
-            setting.recipe,
-            _slim(setting.data),
-            work.learner.identity,
-            setting.place.out.absolute(),
-            ours is not None,
-        )
-    )
+    sent = executor.share(send(work))
     with setting.progress.task(f"folds, {executor.slots} at a time", len(numbers)) as step:
         under_way: set[Hashable] = {executor.submit(learn_fold, sent, n) for n in numbers}
         while under_way:
@@ -91,6 +83,34 @@ def _learn_folds(executor: Executor, work: FoldWork) -> None:
                 step()
 
 
+def send(work: FoldWork) -> Sent:
+    """Return what another process needs of a run, which may be profiled."""
+    setting = work.setting
+    return Sent(
+        setting.recipe,
+        _slim(setting.data),
+        work.learner.identity,
+        setting.place.out.absolute(),
+        profile.active() is not None,
+    )
+
+
+def fold_work(sent: Sent) -> FoldWork:
+    """Return the run's work in a process that was sent it.
+
+    Raises:
+        InputError: this process finds other weights.
+    """
+    learner = create_learner(sent.recipe, sent.data.manifest.classes)
+    if learner.identity != sent.identity:
+        raise InputError(
+            "A node of the cluster has other weights than the machine that hands out the work.",
+            fix="give all machines the same CYTOLENS_WEIGHTS.",
+        )
+    place = Workplace(sent.place)
+    return FoldWork(learner, Setting(sent.recipe, sent.data, Store(), place, Silent(), Clock()))
+
+
 def learn_fold(sent: Sent, number: int) -> dict[str, Any] | None:
     """Learn one fold in a worker, unless it is learned; return what a profile holds, if wanted.
 
@@ -98,15 +118,7 @@ def learn_fold(sent: Sent, number: int) -> dict[str, Any] | None:
         InputError: this machine has other weights, or the fold cannot be learned.
     """
     with profile.profiling(sent.profiled) as measured:
-        learner = create_learner(sent.recipe, sent.data.manifest.classes)
-        if learner.identity != sent.identity:
-            raise InputError(
-                "A node of the cluster has other weights than the machine that hands out the work.",
-                fix="give all machines the same CYTOLENS_WEIGHTS.",
-            )
-        place = Workplace(sent.place)
-        setting = Setting(sent.recipe, sent.data, Store(), place, Silent(), Clock())
-        FoldWork(learner, setting).learn_one(number, wait=True)
+        fold_work(sent).learn_one(number, wait=True)
         return measured.content() if measured else None
 
 

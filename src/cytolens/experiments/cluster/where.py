@@ -18,17 +18,23 @@ class Where:
         engine: "local": this process and its children; "ray": a cluster.
         address: of a Ray cluster, "auto" or host:port; None: one of this machine's cores.
         threads: of a task on the cluster.
+        devices: GPUs (without any: processes) that train each fold together, here.
     """
 
     engine: str = "local"
     address: str | None = None
     threads: int = 1
+    devices: int = 1
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise InputError(f"There is no engine {self.engine!r}.", expected=" or ".join(ENGINES))
         if self.engine == "local" and (self.address is not None or self.threads != 1):
             raise InputError("--ray-address and --ray-threads have no effect without --engine ray.")
+        if self.devices < 1:
+            raise InputError("devices must be at least 1.")
+        if self.is_cluster and self.devices != 1:
+            raise InputError("--devices has no effect with --engine ray: a fold is one task there.")
 
     @property
     def is_cluster(self) -> bool:

@@ -152,4 +152,5 @@ def _train_classes(fit: Fit, loss: Loss, verb: str) -> History:
             recipe.seed,
             place.fold_path(*fit.data.key, ".checkpoint"),
             lambda _: step(),
+            fit.setting.ranks,
         ).fit()

@@ -18,6 +18,7 @@ from cytolens.experiments.preparation import Prepared
 from cytolens.experiments.recipe import Recipe
 from cytolens.features.store import Store
 from cytolens.splits.split import Fold
+from cytolens.training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a learner works with; the same for all folds of a run."""
+    """What a learner works with; the same for all folds of a run.
+
+    Attributes:
+        ranks: the processes that learn each fold together.
+    """
 
     recipe: Recipe
     data: Prepared
@@ -47,6 +52,7 @@ class Setting:
     place: Workplace
     progress: Progress
     clock: Clock
+    ranks: Ranks = ALONE
 
 
 class Learner(Protocol):
