@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,24 +28,24 @@ pytestmark = [
     pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core"),
 ]
 TWO = Where(devices=2)
+SETTINGS = [
+    "model.backbone=cytolens_tiny",
+    "model.weights=random",
+    "model.dropout=0",
+    "pixels.size=32",
+    "augment.horizontal_flip=true",
+    "split.folds=2",
+    "split.validation=0.2",
+    "training.views=2",
+    "training.epochs=3",
+    "evaluation.resamples=20",
+]
 
 
 @pytest.fixture
 def recipe(own_cache: Path) -> Recipe:
     del own_cache
-    settings = [
-        "model.backbone=cytolens_tiny",
-        "model.weights=random",
-        "model.dropout=0",
-        "pixels.size=32",
-        "augment.horizontal_flip=true",
-        "split.folds=2",
-        "split.validation=0.2",
-        "training.views=2",
-        "training.epochs=3",
-        "evaluation.resamples=20",
-    ]
-    return load_recipe("finetune", settings)
+    return load_recipe("finetune", SETTINGS)
 
 
 def test_two_processes_make_the_run_of_one(recipe: Recipe, phantoms: Path, tmp_path: Path) -> None:
@@ -112,3 +114,35 @@ def test_what_cannot_be_shared_is_refused_before_it_starts(
         Where(devices=0)
     with pytest.raises(InputError, match="--devices has no effect with --engine ray"):
         Where("ray", devices=2)
+
+
+def _torchrun(count: int, out: Path, data: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    made = [f"--nproc-per-node={count}", "-m", "cytolens.cli.main", "run", "finetune"]
+    where = ["--data", str(data), "--out", str(out)]
+    settings = [part for one in SETTINGS for part in ("--set", one)]
+    return subprocess.run(
+        [*program, *made, *where, *settings, *options],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=200,
+    )
+
+
+def test_torchrun_starts_the_processes_of_a_run(
+    recipe: Recipe, phantoms: Path, tmp_path: Path
+) -> None:
+    alone = run_recipe(recipe, read_manifest(phantoms), tmp_path / "alone")
+    ended = _torchrun(2, tmp_path / "both", phantoms)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("accuracy  ") == 2, "the first process alone shows the scores"
+    classes = read_manifest(phantoms).classes
+    one, two = (
+        read_predictions(run / "predictions.parquet", classes) for run in (alone, tmp_path / "both")
+    )
+    np.testing.assert_allclose(two.probabilities, one.probabilities, atol=1e-3)
+    notes = read_json(tmp_path / "both" / "environment.json", "environment")["notes"]
+    assert any("2 processes started by torchrun together" in note for note in notes)
+    refused = _torchrun(2, tmp_path / "more", phantoms, "--devices", "2")
+    assert refused.returncode != 0 and "torchrun starts the devices of a run" in refused.stderr

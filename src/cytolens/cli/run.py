@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,14 @@ def run(
     _check_usage(recipe, plan, asked)
     if plan and (profile or engine != "local" or devices != 1):
         raise typer.BadParameter("--profile, --engine and --devices have no effect with --plan.")
+    if launched := os.environ.get("TORCHELASTIC_RUN_ID"):
+        devices = _of_torchrun(plan, engine, devices)
     place = where(engine, address, threads, devices)
+    if launched and int(os.environ["RANK"]):
+        from cytolens.experiments.cluster.devices import learn_along
+
+        learn_along()
+        return
     from cytolens.core.files import read_json
     from cytolens.data.loading import read_manifest
     from cytolens.experiments.recipe import load_recipe
@@ -82,6 +90,15 @@ def _check_usage(recipe: str | None, plan: bool, asked: dict[str, object]) -> No
         raise typer.BadParameter("give one of --fold and --folds.")
     if isinstance(asked["folds"], int) and asked["folds"] < 2:
         raise typer.BadParameter("--folds must be at least 2.")
+
+
+def _of_torchrun(plan: bool, engine: str, devices: int) -> int:
+    """Return how many processes torchrun started."""
+    if plan or engine != "local" or devices != 1:
+        raise typer.BadParameter(
+            "torchrun starts the devices of a run: leave out --plan, --engine and --devices."
+        )
+    return int(os.environ["WORLD_SIZE"])
 
 
 def _question(budget: str, fold: str | None, score: str, settings: list[str]) -> Question:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,18 +37,18 @@ class Ranks:
 
     @classmethod
     @contextlib.contextmanager
-    def meet(cls, meeting: Path, rank: int, size: int) -> Iterator[Ranks]:
-        """Wait for the others and stay together: on GPU number `rank` each, else on the processor.
+    def meet(cls, meeting: Path | None, rank: int, size: int) -> Iterator[Ranks]:
+        """Wait for the others and stay together: each on a GPU of its own, else on the processor.
 
         Args:
-            meeting: a file that is not there yet, the same for all.
+            meeting: a file that is not there yet, the same for all; None: where torchrun says.
         """
         on_gpu = torch.cuda.is_available()
         if on_gpu:
-            torch.cuda.set_device(rank)
+            torch.cuda.set_device(rank if meeting else int(os.environ["LOCAL_RANK"]))
         distributed.init_process_group(
             "nccl" if on_gpu else "gloo",
-            init_method=f"file://{meeting.absolute()}",
+            init_method=f"file://{meeting.absolute()}" if meeting else "env://",
             rank=rank,
             world_size=size,
             timeout=_PATIENCE,
@@ -95,6 +96,13 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+def started_by_torchrun() -> tuple[int, int] | None:
+    """Return rank and number of processes if torchrun started this one."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
 def _device() -> torch.device:

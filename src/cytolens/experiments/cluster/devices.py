@@ -1,4 +1,7 @@
-"""Folds of a run that several devices of this machine learn together, one fold after the other."""
+"""Folds of a run that several devices learn together, one fold after the other.
+
+The processes are started here, or by torchrun; then the first of them makes the run.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,15 @@ from cytolens.experiments.cluster.folds import Sent, fold_work, send
 from cytolens.experiments.cluster.local import LocalProcesses
 from cytolens.experiments.fold_work import FoldWork
 from cytolens.experiments.recipe import Recipe
-from cytolens.training.ranks import Ranks
+from cytolens.training.ranks import Ranks, started_by_torchrun
 
 
 def learn_together(devices: int, work: FoldWork) -> list[str]:
     """Learn what is open of a run, every fold by all devices; return notes.
 
-    A process a device takes its share of each batch (`training.ranks`). A fold that was cut off
-    goes on from its last checkpoint, on any number of devices.
+    A process a device, all started here or all by torchrun, takes its share of each batch
+    (`training.ranks`). A fold that was cut off goes on from its last checkpoint, on any number of
+    devices.
 
     Raises:
         InputError: devices that are not there, a regime that cannot be shared, or what a fold
@@ -33,6 +37,11 @@ def learn_together(devices: int, work: FoldWork) -> list[str]:
     """
     setting, numbers, ours = work.setting, work.unfinished(), profile.active()
     check(devices, setting.recipe)
+    if started_by_torchrun() is not None:
+        with Ranks.meet(None, 0, devices) as ranks, setting.clock.stage("learn together"):
+            ranks.same((send(work), numbers))
+            _learn(work, numbers, ranks)
+        return [_note(devices, "processes started by torchrun")]
     kind = "GPUs" if torch.cuda.is_available() else "processes of this machine"
     with tempfile.TemporaryDirectory() as scratch, setting.clock.stage("learn together"):
         meeting = Path(scratch) / "meeting"
@@ -54,7 +63,25 @@ def learn_together(devices: int, work: FoldWork) -> list[str]:
                 while left > len(work.unfinished()):
                     left -= 1
                     step()
-    return [f"each fold learned by {devices} {kind} together; last digits differ from one alone"]
+    return [_note(devices, kind)]
+
+
+def learn_along() -> None:
+    """Learn as another process than the first that torchrun started, until the run is learned.
+
+    Raises:
+        InputError: what a fold stumbled over, or other weights than those of the first process.
+    """
+    launched = started_by_torchrun()
+    assert launched is not None, "asked of torchrun's processes alone"
+    with Ranks.meet(None, *launched) as ranks:
+        sent, numbers = ranks.same((None, ()))
+        assert sent is not None, "the first process sends it"
+        _learn(fold_work(sent), numbers, ranks)
+
+
+def _note(devices: int, kind: str) -> str:
+    return f"each fold learned by {devices} {kind} together; last digits differ from one alone"
 
 
 def check(devices: int, recipe: Recipe) -> None:
@@ -71,6 +98,8 @@ def check(devices: int, recipe: Recipe) -> None:
             "(pairs are made within a whole batch)",
             fix="leave out --devices.",
         )
+    if started_by_torchrun() is not None:
+        return  # which knows how many there are
     on_gpu = torch.cuda.is_available()
     there = torch.cuda.device_count() if on_gpu else os.cpu_count() or 1
     if devices > there:
@@ -85,8 +114,11 @@ def _learn_as(
 ) -> dict[str, Any] | None:
     """Learn folds as one of several processes; return what a profile holds, if wanted."""
     with profile.profiling(sent.profiled) as measured, Ranks.meet(meeting, rank, size) as ranks:
-        work = fold_work(sent)
-        together = FoldWork(work.learner, replace(work.setting, ranks=ranks))
-        for number in numbers:
-            together.learn_one(number, wait=True)
+        _learn(fold_work(sent), numbers, ranks)
         return measured.content() if measured else None
+
+
+def _learn(work: FoldWork, numbers: Sequence[int], ranks: Ranks) -> None:
+    together = FoldWork(work.learner, replace(work.setting, ranks=ranks))
+    for number in numbers:
+        together.learn_one(number, wait=True)
