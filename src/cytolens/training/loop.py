@@ -140,6 +140,7 @@ class Trainer:
             keeper.keep(self._state)
         if self.config.keep == "best":
             self.model.load_state_dict(self.best)
+        self.ranks.apart(self.model)
         self.model.eval()
         return self.history
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from cytolens.training.synced import synchronise
+from cytolens.training.synced import release, synchronise
 
 _PATIENCE = timedelta(days=1)  # a rank that is lost is noticed by who started it, not by waiting
 
@@ -76,6 +76,11 @@ class Ranks:
             return model
         synchronise(model)
         return DistributedDataParallel(model)
+
+    def apart(self, model: nn.Module) -> None:
+        """Make a model that was trained `together` an ordinary one again."""
+        if self.size > 1:
+            release(model)
 
     def sum(self, *values: float) -> list[float]:
         """Return each value summed over the processes, the same bits in all of them."""

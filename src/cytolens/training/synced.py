@@ -22,6 +22,12 @@ def synchronise(model: nn.Module) -> None:
             module.forward = partial(_forward, module, plain)  # type: ignore[method-assign]
 
 
+def release(model: nn.Module) -> None:
+    """Undo `synchronise`."""
+    for module in model.modules():
+        vars(module).pop("forward", None)
+
+
 def _forward(norm: Any, plain: Callable[..., Tensor], features: Tensor) -> Tensor:
     """Normalise [N, C, …] by the mean and variance of all processes' features together."""
     if not norm.training:
