@@ -84,7 +84,32 @@ def test_it_needs_no_torch() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "images"),
-    [((64, 224, 224, 3), 2), ((64, 512, 512, 3), 1), ((64, 48, 48, 3), 8), ((64, 10), 8)],
+    [
+        ((224, 224, 3), 1),
+        ((512, 512, 3), 1),
+        ((128, 128, 3), 4),
+        ((96, 96, 3), 4),
+        ((48, 48, 3), 8),
+        ((10,), 8),
+    ],
 )
 def test_large_images_go_in_small_parts(shape: tuple[int, ...], images: int) -> None:
     assert chunk_of(shape) == images
+
+
+def test_chunks_that_are_not_full_change_nothing() -> None:
+    """A network is compiled for chunks of one size: what stands behind a smaller one is dropped."""
+    random = np.random.default_rng(1)
+    pixels = opset13.parameter([-1, 9, 9, 3], np.uint8)
+    floats = opset13.transpose(opset13.convert(pixels, np.float32), np.array([0, 3, 1, 2]))
+    kernel = random.normal(size=(4, 3, 3, 3)).astype(np.float32)
+    out = opset13.convolution(floats, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
+    model = openvino.Model([out], [pixels])
+    images = random.integers(0, 256, (21, 9, 9, 3), dtype=np.uint8)
+    one = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    expected = np.concatenate([one(image[None])[0] for image in images])
+    for size in (21, 8, 5):
+        parts = [images[i : i + size] for i in range(0, 21, size)]
+        found = np.concatenate([got for (got,) in Requests(model, "f32").run(parts)])
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
+    assert model.input(0).get_partial_shape()[0].is_dynamic  # the caller's own is as it was

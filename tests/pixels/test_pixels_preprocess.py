@@ -90,3 +90,17 @@ def test_steps_run_in_their_order() -> None:
     assert not np.array_equal(one, two)
     first, second = PixelsConfig(steps=(blur, clahe)).built
     assert np.array_equal(one, second(first(image)))
+
+
+def test_averages_are_those_that_opencv_makes_of_bytes() -> None:
+    """Summed in float, rounded alike; areas that are whole, and large images, go as bytes."""
+    random = np.random.default_rng(7)
+    sizes = [tuple(random.integers((8, 8, 4, 4), (90, 90, 40, 40))) for _ in range(150)]
+    sizes += [(256, 256, 224, 224), (448, 448, 224, 224), (60, 90, 20, 30), (227, 301, 224, 224)]
+    for number, (high, wide, height, width) in enumerate(sizes):
+        height, width = min(int(height), int(high)), min(int(width), int(wide))
+        image = random.integers(0, 256, (high, wide, 3), dtype=np.uint8)
+        if number % 2:
+            image &= 0xC0  # few values: halves to round are frequent
+        expected = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(stretch(image, height, width), expected)

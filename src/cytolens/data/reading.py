@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cytolens.core.errors import CytolensError
 from cytolens.core.profile import stage
+from cytolens.data.jpeg import decode_jpeg
 
 MAX_PIXELS = 89_000_000  # a 9,400 x 9,400 field, Pillow's own limit; slides want tiles
 MIN_SIDE = 8
@@ -71,7 +72,7 @@ def decode_image(path: Path, content: bytes) -> NDArray[np.uint8]:
         raise ImageProblem(path, "is empty (0 bytes)")
     try:
         with stage("decode"), Image.open(io.BytesIO(content)) as image:
-            return _pixels(path, image)
+            return _pixels(path, image, content)
     except UnidentifiedImageError as error:
         raise ImageProblem(path, "is not an image of a known format") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -84,7 +85,7 @@ def _too_large(size: str) -> str:
     return f"is too large to decode at once ({size} pixels, limit {MAX_PIXELS:,}); cut it to tiles"
 
 
-def _pixels(path: Path, image: Image.Image) -> NDArray[np.uint8]:
+def _pixels(path: Path, image: Image.Image, content: bytes) -> NDArray[np.uint8]:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageProblem(path, _too_large(f"{width} x {height}"))
@@ -106,5 +107,7 @@ def _pixels(path: Path, image: Image.Image) -> NDArray[np.uint8]:
         return np.ascontiguousarray(pixels[..., :3])
     if mode not in ("RGB", "L", "P", "1", "YCbCr"):
         raise ImageProblem(path, f"has the colour mode {mode}; save it as RGB")
+    if (faster := decode_jpeg(image, content)) is not None:
+        return faster
     # Pillow would copy an image that is RGB already.
     return np.asarray(image if mode == "RGB" else image.convert("RGB"), dtype=np.uint8)

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -148,8 +149,10 @@ class Subject:
                 if len(batch) > len(room):
                     room = np.empty((len(batch), *image.shape), np.float32)
                 made = room[: len(batch)]  # [m, H, W, 3]
-                np.multiply(batch[..., None], apart, out=made)
-                made += ground
+                for mask, one in zip(batch, made, strict=True):  # one stays in a core's cache
+                    cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB, one)
+                    np.multiply(one, apart, out=one)
+                    np.add(one, ground, out=one)
                 yield made
 
         return np.concatenate(list(self.fast_scores(seen())))

@@ -252,6 +252,7 @@ def _create_tables(database: sqlite3.Connection) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version == _VERSION:
         return
+    database.execute("BEGIN IMMEDIATE")  # one transaction, synced once
     for statement in (
         "CREATE TABLE IF NOT EXISTS spaces (space TEXT PRIMARY KEY, about TEXT)",
         "CREATE TABLE IF NOT EXISTS segments "
@@ -263,6 +264,7 @@ def _create_tables(database: sqlite3.Connection) -> None:
         f"PRAGMA user_version={_VERSION}",
     ):
         database.execute(statement)
+    database.commit()
 
 
 class _Segment:

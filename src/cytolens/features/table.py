@@ -274,13 +274,13 @@ class FeatureTable:
         """Read, preprocess and draw views in threads, two batches ahead of the engine."""
 
         def load(batch: list[tuple[int, View]]) -> NDArray[np.uint8]:
-            images: list[NDArray[np.uint8]] = []
+            images = np.empty((len(batch), *self.spec.size, 3), np.uint8)
             last: tuple[int, NDArray[np.uint8]] | None = None
-            for row, v in batch:
+            for number, (row, v) in enumerate(batch):
                 if last is None or last[0] != row:
                     last = row, self._read(row)
-                images.append(last[1] if v == 0 else self._draw(last[1], row, v))
-            return np.stack(images)  # [n, H, W, 3]
+                images[number] = last[1] if v == 0 else self._draw(last[1], row, v)
+            return images
 
         with ThreadPoolExecutor(_READERS) as pool:
             ahead: deque[Future[NDArray[np.uint8]]] = deque()

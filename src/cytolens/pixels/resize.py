@@ -8,6 +8,7 @@ import numpy as np
 from cytolens.pixels.config import Border
 from cytolens.pixels.image import Image
 
+_LARGE = 2**22  # values of an image; above, four bytes each cost more than they save
 _BORDERS = {
     "reflect": cv2.BORDER_REFLECT,  # cba|abc|cba
     "replicate": cv2.BORDER_REPLICATE,  # aaa|abc|ccc
@@ -24,12 +25,25 @@ def stretch(image: Image, height: int, width: int) -> Image:
     """
     smaller = (min(height, image.shape[0]), min(width, image.shape[1]))
     if smaller != image.shape[:2]:
-        image = np.asarray(cv2.resize(image, smaller[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        image = _averaged(image, *smaller)
     if smaller != (height, width):
         image = np.asarray(
             cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8
         )
     return image
+
+
+def _averaged(image: Image, height: int, width: int) -> Image:
+    """Average uint8 [H, W, 3] over areas → uint8 [height, width, 3]; no axis grows."""
+    # For whole areas OpenCV has a faster way of its own, which rounds otherwise.
+    whole = image.shape[0] % height == 0 and image.shape[1] % width == 0
+    if whole or image.size > _LARGE:
+        return np.asarray(
+            cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8
+        )
+    # Of bytes OpenCV makes the same sums and rounds them alike, but takes a third longer.
+    sums = cv2.resize(image.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.convertScaleAbs(sums), np.uint8)
 
 
 def letterbox(image: Image, height: int, width: int, border: Border) -> Image:
