@@ -79,3 +79,37 @@ def test_a_network_that_was_not_traced_stays_as_it_is() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4))
     fuse(module)
     assert [type(m) for m in module] == [nn.Conv2d, nn.BatchNorm2d]
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32, torch.bfloat16])
+def test_relu6_in_place_has_the_values_and_gradients_of_torchs(kind: torch.dtype) -> None:
+    convolution, norm = nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1, eps=0.0).eval()
+    nn.init.ones_(convolution.weight)
+    norm.act = nn.ReLU6()
+    layer = FusedConvolution(convolution, norm).to(kind)
+    convolution.to(kind), norm.to(kind)
+    values = torch.tensor([-1.0, -0.0, 0.0, 0.5, 3.0, 6.0, 7.0], dtype=kind)  # both bounds too
+    mine = values.view(1, 1, 1, -1).clone().requires_grad_(True)
+    theirs = values.clone().requires_grad_(True)
+    weights = torch.arange(1, 8, dtype=kind)
+    found, expected = layer(mine), nn.functional.relu6(theirs)
+    (found.flatten() * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert mine.grad is not None and theirs.grad is not None
+    assert torch.equal(found.flatten(), expected) and torch.equal(mine.grad.flatten(), theirs.grad)
+    with torch.inference_mode():
+        assert torch.equal(layer(values.view(1, 1, 1, -1)).flatten(), expected)
+
+
+def test_mixed_precision_trains_the_fused_part() -> None:
+    fused = _upper("mobilenetv2_100", fused=True)
+    start = next(p for n, p in fused.named_parameters() if p.ndim == 4)
+    features = torch.rand(2, start.shape[1], 8, 8, generator=torch.Generator().manual_seed(0))
+    whole = fused(features).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = fused(features)
+    out.float().square().mean().backward()
+    assert out.dtype == torch.bfloat16
+    assert all(p.grad is None or p.grad.dtype == torch.float32 for p in fused.parameters())
+    assert start.grad is not None and float(start.grad.abs().max()) > 0
+    torch.testing.assert_close(out.float(), whole, rtol=0.1, atol=0.05 * float(whole.abs().max()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
@@ -34,10 +36,28 @@ class FusedConvolution(nn.Module):
         )
         if self.activation is None:
             return planes
-        if isinstance(self.activation, nn.ReLU6):
-            return functional.relu6(planes, inplace=True)  # `planes` is nobody else's
-        active: Tensor = self.activation(planes)
+        own = isinstance(self.activation, nn.ReLU6)  # and `planes` is nobody else's
+        active: Tensor = _ReLU6.apply(planes) if own else self.activation(planes)
         return active
+
+
+class _ReLU6(torch.autograd.Function):
+    """y = min(max(x, 0), 6) in place of x, where dL/dx = dL/dy · [0 < y < 6].
+
+    torch's own in-place ReLU6 asks x instead, of which it keeps a copy: a pass over the map.
+    """
+
+    @staticmethod
+    def forward(context: Any, planes: Tensor) -> Tensor:
+        context.mark_dirty(planes)
+        context.save_for_backward(planes.clamp_(0, 6))
+        return planes
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (planes,) = context.saved_tensors
+        found: Tensor = torch.ops.aten.hardtanh_backward(gradient, planes, 0.0, 6.0)
+        return found
 
 
 def fuse(upper: nn.Module) -> None:
