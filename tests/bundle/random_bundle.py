@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from cytolens.bundle import load_bundle
-from cytolens.bundle.card import REFERENCE, BundleCard
+from cytolens.bundle.card import EXAMPLES, REFERENCE, BundleCard
 from cytolens.bundle.checks import fit_checks
+from cytolens.bundle.examples import make_examples, thumbnail
 from cytolens.bundle.ood import fit_ood
 from cytolens.bundle.save import amend_bundle, save_bundle, write_tensors
 from cytolens.core.config import to_dict
@@ -62,7 +63,7 @@ def noise_images(count: int, seed: int = 0, side: int = SIDE) -> Any:
 
 
 def teach(folder: Path, images: Any, *parts: str, abnormal: tuple[str, ...] = ("b", "c")) -> None:
-    """Give a random bundle what a run would: of `parts`, or everything, by hand.
+    """Give a random bundle what a run would: of `parts`, or everything but examples, by hand.
 
     Args:
         images: uint8 [n, H, W, 3]; half of them count as training.
@@ -92,4 +93,13 @@ def teach(folder: Path, images: Any, *parts: str, abnormal: tuple[str, ...] = ("
         write_tensors(folder / REFERENCE, ood.tensors)
         made["ood"] = asdict(ood.card)
         added.append(REFERENCE)
+    if "examples" in wanted:  # the training images, of one class after another
+        bundle = load_bundle(folder, "torch")
+        labels = [bundle.classes[i % len(bundle.classes)] for i in range(half)]
+        pictures = [thumbnail(image) for image in images[:half]]
+        features = bundle.features(images[:half])
+        card, tensors = make_examples(pictures, labels, features, bundle.classes)
+        write_tensors(folder / EXAMPLES, tensors)
+        made["examples"] = asdict(card)
+        added.append(EXAMPLES)
     amend_bundle(folder, *added, **{name: made[name] for name in wanted})

@@ -24,7 +24,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
-from cytolens.bundle.archive import Limits
+from cytolens.bundle.archive import Archive, Limits
 from cytolens.bundle.inputs import Item, open_inputs
 from cytolens.core.errors import InputError
 from cytolens.data.reading import ImageProblem
@@ -245,6 +245,22 @@ def test_bytes_are_counted_while_they_are_inflated(tmp_path: Path) -> None:
     assert first == "is larger than 2 MiB once inflated"
     [whole] = problems(archive, limits=Limits(members=2)).values()
     assert whole == "holds 3 files (limit 2); split it"
+
+
+def test_a_member_becomes_a_file_or_nothing(tmp_path: Path) -> None:
+    path = pack(tmp_path / "a.zip", {"a.png": png(), "bomb.png": bytes(64 << 20)})
+    archive = Archive(path, {".png"}, Limits())
+    good, bomb = archive.members
+    archive.extract(good, tmp_path / "good")
+    assert (tmp_path / "good").read_bytes() == png() == archive.read(good)
+    with pytest.raises(ImageProblem, match="inflates to more than 100 times"):
+        archive.extract(bomb, tmp_path / "bomb")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"a.png") + 20] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(ImageProblem, match="is damaged in the archive"):
+        Archive(path, {".png"}, Limits()).extract(good, tmp_path / "damaged")
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["a.zip", "good"]
 
 
 def test_what_is_no_archive(tmp_path: Path) -> None:

@@ -237,9 +237,11 @@ import importlib.util, sys
 from pathlib import Path
 sys.modules["torch"] = sys.modules["sklearn"] = sys.modules["scipy"] = None
 [folder] = importlib.util.find_spec("cytolens.bundle").submodule_search_locations
-spec = importlib.util.spec_from_file_location("ood", Path(folder) / "ood.py")
-ood = sys.modules["ood"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(ood)
+for name in ("cytolens.bundle.neighbours", "ood"):  # without the package, which takes scipy
+    file = Path(folder) / f"{name.rpartition('.')[2]}.py"
+    spec = importlib.util.spec_from_file_location(name, file)
+    ood = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(ood)
 import numpy as np
 from numpy import float32 as f4
 tensors = {"mean": np.zeros(2, f4), "projection": np.eye(2, dtype=f4), "precision": np.ones(3, f4),

@@ -51,7 +51,8 @@ def test_items_come_in_order_and_a_bad_one_does_not_stop_the_rest() -> None:
     assert [done.item for done in found] == some and predictor.batches == [31, 32, 6]
     assert found[3].row == {
         "image": "3.png", "label": None, "probabilities": {}, "set": [], "level": None,
-        "decision": None, "reasons": [], "strangeness": None, "problem": "is empty (0 bytes)",
+        "decision": None, "reasons": [], "strangeness": None, "examples": [],
+        "problem": "is empty (0 bytes)",
     }  # fmt: skip
     for i, done in enumerate(found):
         if i != 3:

@@ -11,15 +11,17 @@ import stat
 import threading
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
 
 from cytolens.data.reading import ImageProblem
 
 NESTED = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
 _CHUNK = 1 << 20
 _MIB = 1 << 20
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -87,23 +89,44 @@ class Archive:
             ImageProblem: it is an archive itself, a link, encrypted, damaged, or larger than a
                 limit allows; a suspiciously compressible one is given up as soon as it shows.
         """
-        path = self._path / member.filename
+        content = bytearray()
+        for chunk in self._chunks(member):
+            content += chunk
+        return bytes(content)
+
+    def extract(self, member: zipfile.ZipInfo, target: Path) -> None:
+        """Inflate one member into a file, a piece at a time; where it cannot be, none is left.
+
+        Raises:
+            ImageProblem: as `read`.
+            OSError: the file cannot be written.
+        """
+        with target.open("wb") as file:
+            try:
+                for chunk in self._chunks(member):
+                    file.write(chunk)
+            except BaseException:
+                target.unlink()
+                raise
+
+    def _chunks(self, member: zipfile.ZipInfo) -> Iterator[bytes]:
+        path, size = self._path / member.filename, 0
         if reason := _why_not(member) or self._too_much(member, member.file_size):
             raise ImageProblem(path, reason)
-        content = bytearray()
         try:
-            with self._zip.open(member) as source:
-                while chunk := source.read(_CHUNK):
-                    content += chunk
-                    with self._lock:
-                        self._inflated += len(chunk)
-                    if reason := self._too_much(member, len(content)):
-                        raise ImageProblem(path, reason)
+            source = self._zip.open(member)
         except NotImplementedError as error:
             raise ImageProblem(path, "is compressed in a way that cannot be read") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        except _DAMAGED as error:
             raise ImageProblem(path, "is damaged in the archive") from error
-        return bytes(content)
+        with source:
+            while chunk := _piece(source, path):
+                size += len(chunk)
+                with self._lock:
+                    self._inflated += len(chunk)
+                if reason := self._too_much(member, size):
+                    raise ImageProblem(path, reason)
+                yield chunk
 
     def _too_much(self, member: zipfile.ZipInfo, size: int) -> str:
         limits = self._limits
@@ -118,6 +141,15 @@ class Archive:
         if self._inflated > limits.total:
             return f"lies behind the first {_mib(limits.total)} of the archive, which is too large"
         return ""
+
+
+def _piece(source: IO[bytes], path: Path) -> bytes:
+    try:
+        return source.read(_CHUNK)
+    except NotImplementedError as error:
+        raise ImageProblem(path, "is compressed in a way that cannot be read") from error
+    except _DAMAGED as error:
+        raise ImageProblem(path, "is damaged in the archive") from error
 
 
 def _mib(size: int) -> str:

@@ -20,6 +20,7 @@ ONNX = "model.onnx"
 OPENVINO = ("openvino.xml", "openvino.bin")
 OPENVINO_INT8 = ("openvino_int8.xml", "openvino_int8.bin")
 REFERENCE = "reference.safetensors"
+EXAMPLES = "examples.safetensors"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class BundleCard:
         conformal: how sets of classes are made, and how often they hold the truth.
         ood: how images unlike the training images are known (with `reference.safetensors`).
         checks: usual brightness, sharpness and colour of the training images.
+        examples: how many training images the bundle carries, and of which classes (with
+            `examples.safetensors`); None: none.
         decision: when a case is clear, abnormal, or referred to an expert.
         provenance: recipe, its settings and seed, data, images and units of each part, which fold's
             model this is, weights, versions of libraries, and `notes` on what is missing.
@@ -64,6 +67,7 @@ class BundleCard:
     conformal: dict[str, Any] | None = None
     ood: dict[str, Any] | None = None
     checks: dict[str, Any] | None = None
+    examples: dict[str, Any] | None = None
     decision: dict[str, Any] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -98,21 +102,21 @@ def check_files(folder: Path, card: BundleCard) -> None:
         InputError: a file is missing or was changed, or the model is not vouched for.
     """
     if MODEL not in card.files:
-        raise InputError(f"The bundle at {folder} does not vouch for {MODEL}.", fix=_FETCH)
+        raise InputError(f"The bundle at {folder} does not vouch for {MODEL}.", fix=FETCH)
     for name, sha256 in card.files.items():
         if Path(name).name != name:
             raise InputError(f"The bundle at {folder} names a file outside of it: {name}.")
         if not (folder / name).is_file():
-            raise InputError(f"The bundle at {folder} lacks {name}.", fix=_FETCH)
+            raise InputError(f"The bundle at {folder} lacks {name}.", fix=FETCH)
         if sha256_file(folder / name) != sha256:
             raise InputError(
                 f"{folder / name} is not the file that {CARD} describes.",
                 expected=f"SHA-256 {sha256}",
-                fix=_FETCH,
+                fix=FETCH,
             )
 
 
-_FETCH = "fetch the bundle again; do not use this one."
+FETCH = "fetch the bundle again; do not use this one."
 
 
 def bundle_id(folder: Path) -> str:

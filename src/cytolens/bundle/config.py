@@ -8,6 +8,7 @@ from typing import Literal
 from cytolens.core.errors import InputError
 
 _EXPORTS = ("onnx", "openvino")
+MOST_EXAMPLES = 500
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class BundleConfig:
         sensitivity: wanted share of abnormal images that are not called clear.
         specificity: wanted share of normal images that are not called abnormal.
         acceptance: share of own images that shall pass as being of the kind it was trained on.
+        examples: so many training images go into the bundle as small pictures, so that those
+            nearest to a new image can be shown. Whoever has the bundle can look at them, and they
+            are somebody's patients: 0 unless that is allowed.
     """
 
     version: str = "1.0.0"
@@ -44,6 +48,7 @@ class BundleConfig:
     sensitivity: float = 0.95
     specificity: float = 0.95
     acceptance: float = 0.95
+    examples: int = 0
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.exports) - set(_EXPORTS)):
@@ -65,3 +70,7 @@ class BundleConfig:
             )
         if not 0.5 <= self.acceptance < 1:
             raise InputError(f"bundle.acceptance = {self.acceptance}.", expected="0.5 to < 1")
+        if not 0 <= self.examples <= MOST_EXAMPLES:
+            raise InputError(
+                f"bundle.examples = {self.examples}.", expected=f"0 to {MOST_EXAMPLES}"
+            )

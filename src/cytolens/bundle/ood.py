@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cytolens.bundle.neighbours import nearest, unit_length
 from cytolens.core.errors import InputError
 from cytolens.core.seeding import rng
 from cytolens.core.threads import one_blas_thread
@@ -120,7 +121,7 @@ class Ood:
         with one_blas_thread():  # products of milliseconds, often beside a network at work
             for start in range(0, len(rows), _CHUNK):
                 some = rows[start : start + _CHUNK]
-                unit = _unit(given[some])
+                unit = unit_length(given[some])
                 found[some, 0] = self._mahalanobis(unit) / self.card.mahalanobis
                 found[some, 1] = self._nearest(unit) / self.card.nearest
         return np.asarray(np.minimum(found, FARTHEST), np.float64)
@@ -141,11 +142,7 @@ class Ood:
         return np.asarray(np.sqrt(squares), np.float64)
 
     def _nearest(self, unit: Floats) -> Floats:
-        k = self.card.neighbours - 1
-        likeness = unit.astype(np.float32) @ self._reference.T  # [n, m]
-        place = np.argpartition(-likeness, k, axis=1)[:, k]
-        # Differences, because 2 - 2 cos loses all its digits between images that are alike.
-        return np.asarray(np.linalg.norm(unit - self._reference[place], axis=1), np.float64)
+        return nearest(unit, self._reference, self.card.neighbours)[1][:, -1]
 
 
 def reason(score: float) -> str:
@@ -197,9 +194,9 @@ def fit_ood(
     groups = list(range(len(training))) if train_groups is None else list(train_groups)
     if len(groups) != len(training):
         raise InputError(f"There are {len(groups)} groups for {len(training)} training images.")
-    order = _in_turn(groups, rng(seed, "ood"))
-    tensors = _covariance(_unit(training[order[:_COVARIANCE]]))
-    tensors["reference"] = _unit(training[order[:_REFERENCES]]).astype(np.float32)
+    order = in_turn(groups, rng(seed, "ood"))
+    tensors = _covariance(unit_length(training[order[:_COVARIANCE]]))
+    tensors["reference"] = unit_length(training[order[:_REFERENCES]]).astype(np.float32)
     width, n = training.shape[1], len(held_out)
     accepts = _accepts(rank, n)
 
@@ -247,15 +244,7 @@ def _features(given: ArrayLike, which: str) -> Floats:
     return features
 
 
-def _unit(features: Floats) -> Floats:
-    """Return rows of length 1, float64 [n, d]; a row of zeros stays as it is."""
-    scale = np.abs(features).max(axis=1, keepdims=True, initial=0.0)
-    scaled = features / np.where(scale > 0, scale, 1.0)  # whose squares neither over- nor underflow
-    length = np.linalg.norm(scaled, axis=1, keepdims=True)
-    return np.asarray(scaled / np.where(length > 0, length, 1.0), np.float64)
-
-
-def _in_turn(groups: Sequence[str | int], generator: np.random.Generator) -> NDArray[np.int64]:
+def in_turn(groups: Sequence[str | int], generator: np.random.Generator) -> NDArray[np.int64]:
     """Return all rows, int64 [n]: one of each group in random order, then the second of each, …"""
     order = generator.permutation(len(groups))
     seen: dict[str | int, int] = {}

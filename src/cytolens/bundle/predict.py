@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,8 @@ from scipy.special import softmax
 
 from cytolens.bundle.assessment import Assessment
 from cytolens.bundle.card import BundleCard, check_files, find_bundle, read_bundle_card
-from cytolens.bundle.prediction import Prediction
+from cytolens.bundle.examples import Examples, read_examples
+from cytolens.bundle.prediction import NearExample, Prediction
 from cytolens.bundle.runtime import Outputs, Precision, Runtime, choose_runtime, create_runtime
 from cytolens.bundle.stream import Named, Source, predict_files, predict_sources
 from cytolens.core.errors import InputError
@@ -58,14 +59,18 @@ class Bundle:
         card: the content of `bundle.json`.
         runtime: what runs the network.
         runtime_name: of it.
+        nearest: how many of its examples are told with each prediction; 0: none.
     """
 
-    def __init__(self, folder: Path, card: BundleCard, runtime: Runtime, runtime_name: str) -> None:
+    def __init__(
+        self, folder: Path, card: BundleCard, runtime: Runtime, runtime_name: str, nearest: int = 0
+    ) -> None:
         self.folder = folder
         self.card = card
         self.runtime_name = runtime_name
         self.runtime = runtime
         self._views = _asked(card.test_views)
+        self._nearest = nearest
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -86,6 +91,15 @@ class Bundle:
         """What follows from the network's outputs: calibration, sets, referral."""
         return Assessment(self.folder, self.card)
 
+    @cached_property
+    def examples(self) -> Examples | None:
+        """The training images that the bundle carries; None: none. Read when first asked for.
+
+        Raises:
+            InputError: they are not what the bundle says.
+        """
+        return read_examples(self.folder, self.card)
+
     def probabilities(
         self, images: Sequence[Image], *, calibrated: bool = True
     ) -> NDArray[np.float64]:
@@ -101,6 +115,21 @@ class Bundle:
         batches = iter(lambda: list(islice(waiting, _BATCH)), [])
         outputs = self.runtime.stream(np.stack(batch) for batch in batches)
         return np.concatenate([features for _, features in outputs])
+
+    def nearest_examples(self, image: Image, count: int = 5) -> tuple[NearExample, ...]:
+        """Return the training images nearest to a uint8 RGB image, the nearest first.
+
+        `examples.thumbnail(number)` is the picture of one.
+
+        Raises:
+            InputError: the bundle carries none, or something else than an image.
+        """
+        if self.examples is None:
+            raise InputError(
+                f"The bundle at {self.folder} carries no training images.",
+                fix="a run with bundle.examples above 0 puts some into its bundle.",
+            )
+        return self.examples.nearest(self.features([image]), count)[0]
 
     def predict(self, image: Path | str | Image) -> Prediction:
         """Predict one image, a path or a uint8 RGB array [H, W, 3].
@@ -190,7 +219,11 @@ class Bundle:
 
     def _assessed(self, batch: Sequence[Named[Look]], found: _Found) -> list[Prediction]:
         names = [name for name, _ in batch]
-        return self.assessment.predictions(names, [look.problems for _, look in batch], *found)
+        said = self.assessment.predictions(names, [look.problems for _, look in batch], *found)
+        if not self._nearest or self.examples is None:
+            return said
+        near = self.examples.nearest(found[1], self._nearest)
+        return [replace(one, examples=some) for one, some in zip(said, near, strict=True)]
 
     def _found(self, pixels: Sequence[Image]) -> _Found:
         """Return what the network says of some images, as soon as may be."""
@@ -225,7 +258,9 @@ def predict_one(
         raise InputError(f"{image} {problem.reason}.") from problem
 
 
-def load_bundle(folder: Path | str, runtime: str = "auto", precision: Precision = "f32") -> Bundle:
+def load_bundle(
+    folder: Path | str, runtime: str = "auto", precision: Precision = "f32", examples: int = 0
+) -> Bundle:
     """Load a bundle after checking its format and the hash of every file.
 
     Args:
@@ -234,6 +269,8 @@ def load_bundle(folder: Path | str, runtime: str = "auto", precision: Precision 
         precision: "f32"; "bf16", which is faster with OpenVINO where the processor has it, or
             "int8", where the bundle holds it. Both change numbers: `cytolens export` says by how
             much.
+        examples: so many of the training images that the bundle carries, the nearest ones, are
+            told with each prediction; fewer, or none, where it carries fewer.
 
     Raises:
         InputError: no bundle, another format, a file that is missing or was changed, or nothing
@@ -243,4 +280,4 @@ def load_bundle(folder: Path | str, runtime: str = "auto", precision: Precision 
     card = read_bundle_card(place)
     check_files(place, card)
     name = choose_runtime(card, runtime, precision)
-    return Bundle(place, card, create_runtime(place, card, name, precision), name)
+    return Bundle(place, card, create_runtime(place, card, name, precision), name, examples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Decision = Literal["clear", "abnormal", "refer"]
@@ -21,6 +21,21 @@ class Strangeness:
 
 
 @dataclass(frozen=True)
+class NearExample:
+    """A training image that the bundle carries, and how far an image is from it.
+
+    Attributes:
+        number: of the example, from 1; it says nothing of files or patients.
+        label: its class.
+        distance: between features of unit length, 0 (the same) to 2.
+    """
+
+    number: int
+    label: str
+    distance: float
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What a bundle says of one image. A finding of a machine, never a diagnosis.
 
@@ -35,6 +50,8 @@ class Prediction:
             and has nothing against the image.
         reasons: why the case is referred, sentences.
         strangeness: None where the bundle cannot tell.
+        examples: the nearest training images, where they were asked for and the bundle carries
+            some; the nearest first.
     """
 
     image: str
@@ -46,6 +63,7 @@ class Prediction:
     decision: Decision | None = None
     reasons: tuple[str, ...] = field(default_factory=tuple)
     strangeness: Strangeness | None = None
+    examples: tuple[NearExample, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain data, as `cytolens predict --format json` prints it."""
@@ -60,6 +78,7 @@ class Prediction:
             "reasons": list(self.reasons),
             "strangeness": strange
             and {"score": strange.score, "limit": strange.limit, "out": strange.out},
+            "examples": [asdict(one) for one in self.examples],
             "problem": self.problem,
         }
 

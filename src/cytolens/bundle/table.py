@@ -15,7 +15,7 @@ from cytolens.core.errors import InputError
 from cytolens.core.files import write_bytes, writing
 
 FORMATS = ("csv", "json", "parquet")
-_MORE = ("set", "decision", "reasons", "strangeness")
+_MORE = ("set", "decision", "reasons", "strangeness", "examples")
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class Layout:
 
     Attributes:
         classes: each has its `p_CLASS`.
-        more: which of `set` (classes that may be meant, apart by "; "), `decision`, `reasons` and
-            `strangeness` (how unlike the training images) stand between those and `problem`.
+        more: which of `set` (classes that may be meant, apart by "; "), `decision`, `reasons`,
+            `strangeness` (how unlike the training images) and `examples` (the nearest training
+            images, "NUMBER CLASS DISTANCE" apart by "; ") stand between those and `problem`.
     """
 
     classes: tuple[str, ...]
@@ -49,6 +50,7 @@ class Layout:
             "decision": row["decision"],
             "reasons": "; ".join(row["reasons"]) or None,
             "strangeness": strange and float(strange["score"]),
+            "examples": "; ".join(map(_example, row.get("examples", ()))) or None,
         }
         return found | {name: said[name] for name in self.more} | {"problem": row["problem"]}
 
@@ -62,6 +64,10 @@ def csv_text(rows: Iterable[Row], layout: Layout, *, header: bool = True) -> str
     for row in rows:
         table.writerow([_cell(value) for value in layout.flat(row).values()])
     return target.getvalue()
+
+
+def _example(near: dict[str, Any]) -> str:
+    return f"{near['number']} {near['label']} {near['distance']:.4f}"
 
 
 def _cell(value: Any) -> str:

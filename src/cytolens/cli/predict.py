@@ -49,6 +49,9 @@ def predict(
     also: list[Path] = typer.Option(
         [], "--also", help="Another bundle, repeatable: probabilities are averaged."
     ),
+    examples: int = typer.Option(
+        0, "--examples", min=0, help="Name so many of the bundle's nearest training images."
+    ),
     runtime: str = typer.Option("auto", "--runtime", help="auto, openvino, onnx or torch."),
     precision: str = typer.Option(
         "f32", "--precision", help="f32, bf16 or int8; but for f32 with OpenVINO alone."
@@ -62,6 +65,10 @@ def predict(
     settings = {"tile": tile, "um_per_px": um_per_px, "whole": whole, "top": top}
     _check_usage(target, folder, resume, tiles, settings)
     _check_runtime(runtime, precision)
+    if examples and (also or tiles):
+        raise typer.BadParameter(
+            f"--examples has no effect with {'--also' if also else '--tiles'}."
+        )
     place = where(engine, address, threads)
     from cytolens.bundle.inputs import open_inputs
     from cytolens.bundle.stream import predict_items
@@ -69,21 +76,29 @@ def predict(
     from cytolens.cli.slides import part, refuse_slides, score_slides
 
     items = list(open_inputs(images))
-    loaded, made_by = _load([bundle, *also], runtime, precision)
-    layout = Layout(loaded.classes, _more(loaded))
+    options: dict[str, Any] = {"runtime": runtime, "precision": precision}
+    if examples:
+        options["examples"] = examples
+    loaded, made_by = _load([bundle, *also], options)
+    layout = Layout(loaded.classes, _more(loaded, examples))
     plain, slides = part(items, every=tiles, folder=folder)
+    if examples:
+        refuse_slides(slides, "of which no training images are named", "leave --examples out.")
     finished = Finished.open(file, format, layout, resume=resume) if file and plain else None
     with ExitStack() as left:
         predicting: Predicting = partial(predict_items, loaded, jobs=jobs)
         if place.is_cluster:
-            refuse_slides(slides)
+            refuse_slides(
+                slides,
+                "which a cluster does not do",
+                "score them without --engine ray; several machines can share them by name.",
+            )
             from cytolens.experiments.cluster.prediction import Model, check_prediction, predict_on
 
             cluster = left.enter_context(place.join())
             check_prediction(cluster, loaded, plain)
             err.print(cluster.said, style="yellow", markup=False)
-            options = (("runtime", runtime), ("precision", precision))
-            model = Model((bundle, *also), options)
+            model = Model((bundle, *also), tuple(options.items()))
             predicting = partial(predict_on, cluster, model, jobs=jobs)
         bad = score_slides(loaded, slides, folder, settings, made_by, jobs) if folder else 0
         if file is None:
@@ -154,13 +169,10 @@ def _check_runtime(runtime: str, precision: str) -> None:
         )
 
 
-def _load(
-    folders: list[Path], runtime: str, precision: str
-) -> tuple[Bundle | Ensemble, dict[str, Any]]:
+def _load(folders: list[Path], options: dict[str, Any]) -> tuple[Bundle | Ensemble, dict[str, Any]]:
     """Return a bundle, or several as one, and what its predictions depend on."""
     from cytolens.bundle import Bundle, bundle_id, load_bundle, load_ensemble
 
-    options: Any = {"runtime": runtime, "precision": precision}
     one = len(folders) == 1
     loaded = load_bundle(folders[0], **options) if one else load_ensemble(folders, **options)
     members = (loaded,) if isinstance(loaded, Bundle) else loaded.members
@@ -168,22 +180,32 @@ def _load(
         "bundle": "+".join(bundle_id(member.folder) for member in members),
         "classes": list(loaded.classes),
         "runtime": "+".join(dict.fromkeys(member.runtime_name for member in members)),
-        "precision": precision,
-    }
+    } | {name: value for name, value in options.items() if name != "runtime"}
 
 
-def _more(loaded: Bundle | Ensemble) -> tuple[str, ...]:
-    """Return the columns of what is known beyond probabilities, by one member at least."""
+def _more(loaded: Bundle | Ensemble, examples: int) -> tuple[str, ...]:
+    """Return the columns of what is known beyond probabilities, by one member at least.
+
+    Raises:
+        InputError: training images shall be named, and the bundle carries none.
+    """
     from cytolens.bundle import Ensemble
+    from cytolens.core.errors import InputError
 
     members = loaded.members if isinstance(loaded, Ensemble) else (loaded,)
     cards = [member.card for member in members]
+    if examples and not cards[0].examples:
+        raise InputError(
+            "The bundle carries no training images that could be named.",
+            fix="leave --examples out, or train it with bundle.examples above 0.",
+        )
     decides = any(c.decision or c.conformal or c.ood or c.checks for c in cards)
     more = [
         ("set", any(card.conformal for card in cards)),
         ("decision", decides),
         ("reasons", decides),
         ("strangeness", any(card.ood for card in cards)),
+        ("examples", examples > 0),
     ]
     return tuple(name for name, has in more if has)
 

@@ -46,8 +46,11 @@ def part(
     return plain, slides
 
 
-def refuse_slides(items: list[Item]) -> None:
-    """Refuse slides where a cluster was asked for: each is scored by one machine.
+def refuse_slides(items: list[Item], why: str, fix: str) -> None:
+    """Refuse slides where what was asked for is not done by tiles.
+
+    Args:
+        why: clause behind "would be scored by tiles".
 
     Raises:
         InputError: there is one.
@@ -56,9 +59,9 @@ def refuse_slides(items: list[Item]) -> None:
 
     if items:
         raise InputError(
-            f"{len(items)} slides would be scored by tiles, which a cluster does not do.",
+            f"{len(items)} slides would be scored by tiles, {why}.",
             rows=[item.name for item in items],
-            fix="score them without --engine ray; several machines can share them by name.",
+            fix=fix,
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cytolens.bundle.card import REFERENCE, read_bundle_card
+from cytolens.bundle.card import EXAMPLES, REFERENCE, read_bundle_card
 from cytolens.bundle.checks import Measures, checks_of, measure
 from cytolens.bundle.config import BundleConfig
 from cytolens.bundle.model_card import write_model_card
@@ -22,6 +22,7 @@ from cytolens.data.manifest import Manifest
 from cytolens.data.reading import read_image
 from cytolens.evaluation import Predictions
 from cytolens.evaluation.crossfit import too_few
+from cytolens.experiments.examples import Candidate, write_examples
 from cytolens.experiments.recipe import Recipe
 from cytolens.pixels.image import Image
 from cytolens.splits.split import Fold
@@ -80,6 +81,9 @@ def finish_bundle(run: Finishing, metrics: dict[str, Any]) -> list[str]:
         except NotExportable as error:
             notes.append(f"bundle: {error.what}; another runtime is used")
     added, seen, missing = _appearance(run, config)
+    if config.examples:
+        carried, files, lacking = _examples(run, config)
+        added, seen, missing = added + files, seen | carried, missing + lacking
     notes += [f"bundle: {text}" for text in missing]
     told = {"notes": [note.removeprefix("bundle: ") for note in notes]}
     parts["provenance"] = read_bundle_card(run.bundle).provenance | told
@@ -131,13 +135,36 @@ def _appearance(
     return added, parts, notes
 
 
+def _examples(run: Finishing, config: BundleConfig) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Put training images into the bundle: parts of the card, files that were added, notes."""
+    rows = [run.manifest.index[name] for name in _originals(run, "train")]
+    candidates = [
+        Candidate(run.manifest.rows[row].image, run.manifest.rows[row].label, run.units[row])
+        for row in rows
+    ]
+    try:
+        card = write_examples(run.bundle, candidates, config.examples, run.recipe.seed)
+    except InputError as error:
+        return {}, [], [f"no training images were put into it. {error.what}"]
+    notes = []
+    if card.images < config.examples:
+        notes.append(f"all {card.images} training images were put into it; there are no more")
+    if without := [name for name, count in card.classes.items() if not count]:
+        notes.append(f"it carries no training images of {', '.join(without)}: there are none")
+    return {"examples": asdict(card)}, [EXAMPLES], notes
+
+
 def _some(run: Finishing, part: str, most: int) -> list[str]:
     """Draw original images of a part of the fold, in the order of the manifest."""
-    names = [name for name in getattr(run.fold, part) if _is_original(run.manifest, name)]
+    names = _originals(run, part)
     if len(names) > most:
         chosen = rng(run.recipe.seed, "bundle", part).permutation(len(names))[:most]
         names = [names[i] for i in sorted(chosen.tolist())]
     return names
+
+
+def _originals(run: Finishing, part: str) -> list[str]:
+    return [name for name in getattr(run.fold, part) if _is_original(run.manifest, name)]
 
 
 def _is_original(manifest: Manifest, name: str) -> bool:

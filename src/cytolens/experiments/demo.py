@@ -28,6 +28,7 @@ GAP_SCORES = ("accuracy", "auc", "macro_f1")
 FIRST_SEED = 1000  # the shipped backbone was trained on phantoms of seed 0: not on these
 EXPLAINED_BY = ("grad_cam", "layer_cam", "lime")  # cheap ones, of which one looks from outside
 EXPLAINING = ("lime.samples=100", "lime.segments=30")  # rough, but seconds
+EXAMPLES = 60  # training images in the clinic's bundle: phantoms are nobody's patients
 COPIES = 3  # the published protocol grows each class to this multiple before the split
 
 # Few patients that differ as real laboratories' do, each with a class mix of its own: recognising
@@ -139,7 +140,7 @@ def make_demo_bundle(
         _check_place(folder, overwrite=False)
         manifest = _draw(phantoms, folder, progress)
         recipe = load_recipe("demo")
-        sorting = replace(recipe.bundle, abnormal=tuple(abnormal))
+        sorting = replace(recipe.bundle, abnormal=tuple(abnormal), examples=EXAMPLES)
         recipe = replace(recipe, seed=seed, bundle=sorting)
         run_recipe(recipe, manifest, run, progress=progress)
     return run / "bundle"

@@ -9,6 +9,7 @@ from cytolens.data.facts import Facts, scan_or_fail
 from cytolens.data.manifest import Manifest
 from cytolens.experiments.doubt import refuse_unknown
 from cytolens.experiments.environment import Clock
+from cytolens.experiments.examples import refuse_too_few
 from cytolens.experiments.fold_work import FoldWork
 from cytolens.experiments.folder import Workplace
 from cytolens.experiments.identity import Identity, of_run
@@ -51,6 +52,7 @@ def look(recipe: Recipe, manifest: Manifest, progress: Progress) -> Subject:
     manifest = relabel(manifest, recipe)
     cost_matrix(recipe.cost, manifest.classes)
     refuse_unknown(recipe.bundle, manifest.classes)
+    refuse_too_few(recipe.bundle, manifest.classes)
     learner = create_learner(recipe, manifest.classes)
     with progress.task("looking at the images", len(manifest)) as step:
         facts = scan_or_fail(manifest, step=step)

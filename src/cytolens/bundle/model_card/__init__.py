@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cytolens.bundle.assessment import Assessment
 from cytolens.bundle.card import BundleCard, check_files, find_bundle, read_bundle_card
+from cytolens.bundle.examples import read_examples
 from cytolens.bundle.model_card import about, doubt, origin, scores, training
 from cytolens.bundle.model_card.checklists import checklists
 from cytolens.bundle.model_card.document import ModelCard, Section, Text
@@ -37,6 +38,7 @@ def model_card(bundle_folder: Path | str) -> ModelCard:
     card = read_bundle_card(folder)
     check_files(folder, card)
     Assessment(folder, card)  # refuses parts that cannot be read
+    read_examples(folder, card)
     return of_card(card)
 
 

@@ -217,11 +217,26 @@ def data(content: Content) -> Section:
             if rows
             else Text("How many images each class has is not in the bundle."),
             parts(content),
+            _carried(content),
             Text(
                 f"{AUTHORS}how, where and when the images were taken and stained, from whom, who "
                 "named their classes and by what standard, and who may use them."
             ),
         ),
+    )
+
+
+def _carried(content: Content) -> Text:
+    if content.get("examples") is None:
+        return Text("The bundle carries no pictures of its training images.")
+    found = table(content, "examples")
+    counts = table(content, "examples.classes")
+    named = listed(f"{name} {count(value)}" for name, value in counts.items())
+    return Text(
+        f"The bundle carries small pictures of {many(found.get('images'), 'training image')} "
+        f"({named}), at most {count(found.get('side'))} px a side, with labels and without names "
+        "of files or patients. Whoever has the bundle can look at them: hand it on only where "
+        "these images may go."
     )
 
 

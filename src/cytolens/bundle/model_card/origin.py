@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cytolens.bundle.card import MODEL, ONNX, OPENVINO, OPENVINO_INT8, REFERENCE
+from cytolens.bundle.card import EXAMPLES, MODEL, ONNX, OPENVINO, OPENVINO_INT8, REFERENCE
 from cytolens.bundle.model_card.about import of_this_model
 from cytolens.bundle.model_card.document import Block, Code, Points, Section, Table, Text, facts
 from cytolens.bundle.model_card.training import libraries
@@ -20,6 +20,7 @@ _FILES = {
     OPENVINO_INT8[0]: "the network in INT8, for OpenVINO: its graph",
     OPENVINO_INT8[1]: "the network in INT8, for OpenVINO: its numbers",
     REFERENCE: "statistics of the training images",
+    EXAMPLES: "training images: small pictures, labels, features",
 }
 _SHELL = """\
 cytolens predict BUNDLE IMAGES --out predictions.csv

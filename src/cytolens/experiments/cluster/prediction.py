@@ -30,11 +30,11 @@ class Model:
 
     Attributes:
         folders: of a bundle, or of several that are averaged.
-        options: of `load_bundle`: runtime, precision.
+        options: of `load_bundle`: runtime, precision, examples.
     """
 
     folders: tuple[Path, ...]
-    options: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
 
     def load(self) -> Bundle | Ensemble:
         """Load it, once a process."""
