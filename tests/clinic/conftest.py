@@ -18,6 +18,7 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 from sqlalchemy import text
+from tests.clinic.tampering import unguarded
 
 from cytolens.bundle import bundle_id
 from cytolens.clinic import clock, migrations
@@ -83,7 +84,8 @@ def clinic(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installat
     if request.param == "postgresql":
         names = ", ".join(f'"{table.name}"' for table in Table.metadata.sorted_tables)
         with installation.database.engine.begin() as connection:
-            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+            with unguarded(connection):
+                connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
     yield installation
     installation.close()
 
@@ -160,6 +162,23 @@ def browser(clinic: Installation, people: People) -> Iterator[Callable[[str | No
     yield sign_in
     for client in opened:
         client.close()
+
+
+@pytest.fixture
+def in_session(clinic: Installation, people: People) -> Callable[[str], Actor]:
+    """Return an account's actor as a request of its browser has it, each call in a new session."""
+
+    def made(name: str) -> Actor:
+        with clinic.writing() as db:
+            user, settings = db.get_one(User, people.users[name]), clinic.settings
+            opened = sessions.open_session(
+                db, user, settings, address="127.0.0.1", agent="tests", second_factor=True
+            )
+            current = sessions.find_session(db, opened.token, settings, "127.0.0.1")
+        assert current is not None
+        return current.actor
+
+    return made
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from argon2 import PasswordHasher
@@ -11,12 +13,12 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 from tests.clinic.conftest import People
 
-from cytolens.clinic import trail
-from cytolens.clinic.accounts import passwords, second_factor, sessions
+from cytolens.clinic import clock, trail
+from cytolens.clinic.accounts import passwords, second_factor, sessions, tokens
 from cytolens.clinic.actor import Actor, system
-from cytolens.clinic.errors import NotAllowed, Refused
+from cytolens.clinic.errors import NotAllowed, NotSignedIn, Refused
 from cytolens.clinic.installation import Installation
-from cytolens.clinic.tables import Entry, User
+from cytolens.clinic.tables import Entry, SignIn, User
 
 GOOD = "dintel abedul 7 cosecha"
 _PRODUCTION = passwords.hasher.__wrapped__()  # before any fixture makes it cheap
@@ -111,10 +113,12 @@ def _confirm(clinic: Installation, actor: Actor, password: str) -> None:
     second_factor.confirm(clinic, actor, password)
 
 
-def _failures(clinic: Installation, actor: Actor) -> tuple[int, bool]:
+def _failures(clinic: Installation, actor: Actor) -> int | None:
+    """Return the wrong confirmations of a session; None: it has ended."""
     with clinic.reading() as db:
-        user = db.get_one(User, actor.user)
-        return user.failures, user.locked_until is not None
+        assert db.get_one(User, actor.user).failures == 0  # of signing in, which is not concerned
+        session = db.get(SignIn, actor.session)
+        return None if session is None else session.failures
 
 
 def _actions(clinic: Installation) -> list[str]:
@@ -124,36 +128,66 @@ def _actions(clinic: Installation) -> list[str]:
 
 
 def test_a_wrong_confirmation_is_counted_and_a_right_one_forgives(
-    clinic: Installation, people: People, with_passwords: str
+    clinic: Installation, in_session: Callable[[str], Actor], with_passwords: str
 ) -> None:
-    doctor = people.actors["doctor"]
-    with pytest.raises(NotAllowed, match="password is wrong"):
+    doctor = in_session("doctor")
+    with pytest.raises(NotAllowed, match="password is wrong") as refused:
         _confirm(clinic, doctor, "wrong")
-    assert _failures(clinic, doctor) == (1, False)
+    assert "after 5 wrong tries this session ends" in refused.value.fix
+    assert _failures(clinic, doctor) == 1
     _confirm(clinic, doctor, with_passwords)
-    assert _failures(clinic, doctor) == (0, False)
-    assert _actions(clinic) == ["user.refused"]
+    assert _failures(clinic, doctor) == 0
+    assert _actions(clinic) == ["user.unconfirmed"]
 
 
-def test_too_many_wrong_confirmations_lock(
+def test_too_many_wrong_confirmations_end_the_session_and_no_other(
+    clinic: Installation, in_session: Callable[[str], Actor], with_passwords: str
+) -> None:
+    stolen, own = in_session("doctor"), in_session("doctor")
+    for _ in range(clinic.settings.login_tries - 1):
+        with pytest.raises(NotAllowed, match="wrong"):
+            _confirm(clinic, stolen, "wrong")
+    with pytest.raises(NotSignedIn, match="too many wrong") as refused:
+        _confirm(clinic, stolen, "wrong")
+    assert "sign in again" in refused.value.fix
+    assert _failures(clinic, stolen) is None
+    with pytest.raises(NotSignedIn, match="session has ended"):  # one of many sent at once
+        _confirm(clinic, stolen, with_passwords)
+    assert _actions(clinic)[-2:] == ["user.unconfirmed", "user.signed_out"]
+    _confirm(clinic, own, with_passwords)
+    assert _failures(clinic, own) == 0
+
+
+def test_a_locked_sign_in_hinders_no_confirmation(
+    clinic: Installation, in_session: Callable[[str], Actor], with_passwords: str
+) -> None:
+    doctor = in_session("doctor")
+    with clinic.writing() as db:
+        db.get_one(User, doctor.user).locked_until = clock.now() + timedelta(minutes=10)
+    _confirm(clinic, doctor, with_passwords)
+
+
+def test_too_many_wrong_confirmations_revoke_a_machines_token(
     clinic: Installation,
     people: People,
+    machine: Callable[..., TestClient],
     with_passwords: str,
-    pass_time: Callable[..., None],
 ) -> None:
-    doctor = people.actors["doctor"]
-    for _ in range(clinic.settings.login_tries):
-        with pytest.raises(NotAllowed, match="wrong"):
-            _confirm(clinic, doctor, "wrong")
-    assert _failures(clinic, doctor) == (5, True)
-    with pytest.raises(NotAllowed, match="locked") as refused:
-        _confirm(clinic, doctor, with_passwords)
-    assert "15 minutes" in refused.value.fix
-    assert _actions(clinic)[-2:] == ["user.refused", "user.locked"]
-    pass_time(minutes=clinic.settings.lock_minutes, seconds=1)
-    with pytest.raises(NotAllowed, match="wrong"):
-        _confirm(clinic, doctor, "wrong")
-    _confirm(clinic, doctor, with_passwords)
+    other = machine("doctor")
+    with clinic.writing() as db:
+        token = tokens.issue(db, people.actors["doctor"], "a laboratory system")
+    actor = tokens.actor_of_token(clinic, token, "127.0.0.1")
+    assert actor is not None
+    for tried in range(clinic.settings.login_tries - 1):
+        with pytest.raises(NotAllowed, match="wrong") as refused:
+            _confirm(clinic, actor, f"wrong {tried}")
+        assert "this token is revoked" in refused.value.fix
+    with pytest.raises(NotSignedIn, match="this token was revoked"):
+        _confirm(clinic, actor, "wrong")
+    with pytest.raises(NotSignedIn, match="token was revoked"):
+        _confirm(clinic, actor, with_passwords)
+    assert tokens.actor_of_token(clinic, token, "127.0.0.1") is None
+    assert other.get("/api/v1/me").status_code == 200
 
 
 def test_nobody_else_confirms(clinic: Installation, people: People) -> None:
@@ -181,6 +215,48 @@ def test_a_changed_password_ends_all_other_sessions(
     with pytest.raises(NotAllowed):
         _confirm(clinic, people.actors["doctor"], with_passwords)
     assert "user.password_changed" in _actions(clinic)
+
+
+@pytest.mark.parametrize("ticked, status", [(True, 401), (False, 200)])
+def test_a_changed_password_shuts_out_machines_where_it_is_ticked(
+    browser: Callable[[str | None], TestClient],
+    machine: Callable[..., TestClient],
+    with_passwords: str,
+    ticked: bool,
+    status: int,
+) -> None:
+    here, program, other = browser("doctor"), machine("doctor"), machine("director")
+    assert re.search(r'name="tokens" value="1" checked', here.get("/account").text)
+    new = "mango turbina 44 lluvia"
+    sent = {"old": with_passwords, "new": new, "again": new} | ({"tokens": "1"} if ticked else {})
+    assert here.post("/account/password", data=sent).status_code == 303
+    assert program.get("/api/v1/me").status_code == status
+    assert other.get("/api/v1/me").status_code == 200
+
+
+@pytest.mark.usefixtures("with_passwords")
+@pytest.mark.parametrize(
+    "path, sent",
+    [
+        ("password", {"old": "wrong", "new": "mango turbina 44", "again": "mango turbina 44"}),
+        ("tokens", {"name": "a program", "password": "wrong"}),
+        ("second-factor/off", {"password": "wrong"}),
+    ],
+)
+def test_who_is_signed_out_for_wrong_passwords_is_told_so(
+    browser: Callable[[str | None], TestClient],
+    clinic: Installation,
+    path: str,
+    sent: dict[str, str],
+) -> None:
+    here, elsewhere = browser("doctor"), browser("doctor")
+    for _ in range(clinic.settings.login_tries - 1):
+        assert here.post(f"/account/{path}", data=sent).status_code == 403
+    last = here.post(f"/account/{path}", data=sent)
+    assert last.status_code == 401
+    assert "this session has ended" in last.text and "/account/password" not in last.text
+    assert here.get("/account").status_code == 303
+    assert elsewhere.get("/account").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -211,11 +287,13 @@ def test_a_bad_change_changes_nothing(
 
 
 @pytest.mark.usefixtures("with_passwords")
-def test_settings_say_how_many_tries(clinic: Installation, people: People) -> None:
-    clinic.settings = replace(clinic.settings, login_tries=1)
-    with pytest.raises(NotAllowed):
-        _confirm(clinic, people.actors["doctor"], "wrong")
-    assert _failures(clinic, people.actors["doctor"]) == (1, True)
+def test_settings_say_how_many_tries(
+    clinic: Installation, in_session: Callable[[str], Actor]
+) -> None:
+    clinic.settings, doctor = replace(clinic.settings, login_tries=1), in_session("doctor")
+    with pytest.raises(NotSignedIn):
+        _confirm(clinic, doctor, "wrong")
+    assert _failures(clinic, doctor) is None
 
 
 def test_ended_sessions_are_swept_away(

@@ -14,6 +14,7 @@ from tests.clinic.conftest import People
 
 from cytolens.clinic import clock
 from cytolens.clinic.accounts import passwords, second_factor, sessions
+from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import NotAllowed, Refused
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.management import users
@@ -54,7 +55,8 @@ def test_the_cookie_is_not_for_scripts_nor_other_sites(
     response = browser(None).post(
         "/sign-in", data={"username": "doctor", "password": with_passwords}
     )
-    name, _, rest = response.headers["set-cookie"].partition("=")
+    cookie, _ = response.headers.get_list("set-cookie")
+    name, _, rest = cookie.partition("=")
     assert name == sessions.COOKIE
     assert {"HttpOnly", "Path=/", "SameSite=strict"} <= set(rest.split("; "))
     assert "Secure" not in rest and "Max-Age" not in rest and "expires" not in rest
@@ -69,9 +71,12 @@ def test_over_https_the_cookie_is_bound_to_host_and_https(
         create_app(clinic), base_url="https://clinic.example.org", follow_redirects=False
     )
     response = client.post("/sign-in", data={"username": "doctor", "password": with_passwords})
-    cookie = response.headers["set-cookie"]
+    cookie, device = response.headers.get_list("set-cookie")
     assert cookie.startswith("__Host-cytolens_session=")
-    assert "Secure" in cookie and "Domain" not in cookie and "Path=/" in cookie
+    assert device.startswith("__Host-cytolens_device=")
+    for one in (cookie, device):
+        assert {"HttpOnly", "Secure", "Path=/", "SameSite=strict"} <= set(one.split("; "))
+        assert "Domain" not in one
     assert client.get("/account").status_code == 200
 
 
@@ -482,16 +487,16 @@ def test_a_second_factor_is_set_up_in_the_browser(browser: Browser, with_passwor
 
 def test_a_code_may_be_asked_for_again_before_a_signature(
     clinic: Installation,
-    people: People,
+    in_session: Callable[[str], Actor],
     telephone: tuple[pyotp.TOTP, list[str]],
     with_passwords: str,
     pass_time: PassTime,
 ) -> None:
     pass_time(seconds=60)
-    code = telephone[0].at(clock.now())
-    second_factor.confirm(clinic, people.actors["doctor"], with_passwords, code)
-    second_factor.confirm(clinic, people.actors["director"], with_passwords, "")  # has none
+    code, doctor = telephone[0].at(clock.now()), in_session("doctor")
+    second_factor.confirm(clinic, doctor, with_passwords, code)
+    second_factor.confirm(clinic, in_session("director"), with_passwords, "")  # has none
     with pytest.raises(NotAllowed, match="was used"):
-        second_factor.confirm(clinic, people.actors["doctor"], with_passwords, code)
+        second_factor.confirm(clinic, doctor, with_passwords, code)
     with clinic.reading() as db:
-        assert db.get_one(User, people.users["doctor"]).failures == 1
+        assert db.get_one(SignIn, doctor.session).failures == 1

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
+from tests.clinic.tampering import unguarded
 
 from cytolens.clinic import clock, trail
 from cytolens.clinic.actor import Actor, system
@@ -67,7 +68,7 @@ def test_search(lines: Installation, people: Any) -> None:
 def test_verify_says_which_line(lines: Installation, people: Any) -> None:
     actor = people.actors["administrator"]
     assert audit.verify(lines, actor) == audit.Verified(60, None)
-    with lines.database.engine.begin() as connection:
+    with lines.database.engine.begin() as connection, unguarded(connection):
         connection.execute(text("UPDATE entry SET key = '77' WHERE id = 8"))
     found = audit.verify(lines, actor)  # the verification before is line 61
     assert found.flaw is not None and found.flaw.line == 8
@@ -133,7 +134,7 @@ def test_the_pages(lines: Installation, browser: Browser) -> None:
     assert exported.headers["Content-Disposition"] == 'attachment; filename="audit.csv"'
     assert len(exported.text.splitlines()) == 6
     assert len(client.get("/audit/export.jsonl?kind=case").text.splitlines()) == 60
-    with lines.database.engine.begin() as connection:
+    with lines.database.engine.begin() as connection, unguarded(connection):
         connection.execute(text("DELETE FROM entry WHERE id = 5"))
     broken = client.post("/audit/verify").text
     assert "not what was written" in broken and "line 5 is missing" in broken

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import re
 import shutil
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 from tests.clinic.conftest import People
 
 from cytolens.bundle import bundle_id
+from cytolens.bundle.archive import Archive, Limits
 from cytolens.clinic.accounts import sessions
 from cytolens.clinic.errors import Conflict, NotAllowed, NotFound, Refused
 from cytolens.clinic.installation import Installation
-from cytolens.clinic.management import bundles
+from cytolens.clinic.management import bundles, unpacking
 from cytolens.clinic.tables import Entry, Model, User
 from cytolens.clinic.web.app import create_app
 from cytolens.clinic.web.guard import CSRF_HEADER
@@ -175,6 +180,95 @@ def test_no_zip_and_two_bundles_are_refused(
         bundles.install(clinic, actor, tmp_path / "two.zip", "cervix-liquid")
     with pytest.raises(Refused, match="no specimen type 'skin'"):
         bundles.install(clinic, actor, folder, "skin")
+
+
+def _again(folder: Path, target: Path, **members: bytes) -> Path:
+    """Pack a bundle whose members of these names (`model_safetensors`) are others, deflated."""
+    named = {name.replace("_", "."): content for name, content in members.items()}
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.iterdir()):
+            archive.writestr(path.name, named.get(path.name, path.read_bytes()))
+    return target
+
+
+@pytest.mark.parametrize(
+    "members, limits, said",
+    [
+        (
+            {"model_safetensors": bytes(8 << 20)},
+            Limits(free=1 << 20),
+            "model.safetensors in the archive inflates to more than 100 times its size",
+        ),
+        (
+            {},
+            Limits(member=1 << 10),
+            "model.safetensors in the archive is larger than 0 MiB once inflated",
+        ),
+        ({}, Limits(total=10 << 10), "The bundle is too large"),
+        ({"bundle_json": bytes(17 << 20)}, Limits(free=64 << 20), "bundle.json is too large"),
+    ],
+)
+def test_a_zip_that_inflates_to_too_much_leaves_nothing(
+    clinic: Installation,
+    people: Any,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    members: dict[str, bytes],
+    limits: Limits,
+    said: str,
+) -> None:
+    if limits.member == 1 << 10:  # bundle.json itself must pass
+        size = (folder / "bundle.json").stat().st_size
+        limits = Limits(member=size, total=1 << 30)
+        said = said.replace("0 MiB", f"{size / (1 << 20):,.0f} MiB")
+    monkeypatch.setattr(unpacking, "_LIMITS", limits)
+    source = _again(folder, tmp_path / "b.zip", **members)
+    with pytest.raises(Refused, match=re.escape(said)):
+        bundles.install(clinic, people.actors["administrator"], source, "cervix-liquid")
+    assert list(clinic.settings.bundles.iterdir()) == [] and _actions(clinic) == []
+
+
+def test_members_are_inflated_into_files_a_piece_at_a_time(folder: Path, tmp_path: Path) -> None:
+    large = np.random.default_rng(0).integers(0, 256, 24 << 20, dtype=np.uint8)
+    card = json.loads((folder / "bundle.json").read_text())
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("bundle.json", json.dumps(card | {"files": {"model.onnx": "0" * 64}}))
+        archive.writestr("model.onnx", large.tobytes())
+    target = tmp_path / "unpacked"
+    target.mkdir()
+    tracemalloc.start()
+    try:
+        assert unpacking.unpack(tmp_path / "b.zip", target) == []
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert (target / "model.onnx").read_bytes() == large.tobytes()
+
+
+def test_a_disk_that_is_full_is_said_and_nothing_is_left(
+    clinic: Installation, people: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = _zip(folder, tmp_path / "b.zip")
+
+    def full(archive: Archive, member: Any, target: Path) -> None:
+        del archive, member
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Archive, "extract", full)
+    with pytest.raises(Refused, match=r"Cannot write the bundle at .*: the disk is full"):
+        bundles.install(clinic, people.actors["administrator"], source, "cervix-liquid")
+    assert list(clinic.settings.bundles.iterdir()) == []
+
+
+def test_what_a_killed_server_unpacked_is_removed(clinic: Installation) -> None:
+    left = clinic.settings.bundles / ".new.abcd" / "bundle"
+    left.mkdir(parents=True)
+    (left / "model.onnx").write_bytes(b"half")
+    (clinic.settings.bundles / "0123456789ab").mkdir()
+    assert unpacking.sweep_unfinished(clinic.settings) == 1
+    assert [path.name for path in clinic.settings.bundles.iterdir()] == ["0123456789ab"]
 
 
 def test_one_bundle_a_specimen_is_active(

@@ -123,7 +123,7 @@ def test_a_correction_is_logged_by_its_fields_alone(clinic: Installation, people
     (patient_id,) = _enter(clinic, people, GARCIA)
     actor = people.actors["doctor"]
     with clinic.writing() as db:
-        patients.correct(db, actor, patient_id, Identity("P-1", "García Ruiz", "María"))
+        patients.correct(db, actor, patient_id, 1, Identity("P-1", "García Ruiz", "María"))
     with clinic.reading() as db:
         line = db.scalars(select(Entry).where(Entry.action == "patient.corrected")).one()
         assert line.details == {"fields": ["family_name", "birth_date", "sex"]}

@@ -58,7 +58,7 @@ def test_from_a_new_patient_to_a_reading_by_plain_forms(
         "assigned": str(people.users["doctor"]),
     }
     wrong = doctor.post("/cases/new", data=sent | {"collected_on": "31.1.2026"})
-    assert wrong.status_code == 422 and "is no date" in wrong.text
+    assert wrong.status_code == 422 and "is no day" in wrong.text
     answer = doctor.post("/cases/new", data=sent)
     assert answer.status_code == 303, answer.text
     case_id = int(re.findall(r"/cases/(\d+)", answer.headers["Location"])[0])

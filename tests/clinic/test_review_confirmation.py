@@ -9,23 +9,22 @@ import pyotp
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select
-from tests.clinic.conftest import People
 
 from cytolens.clinic import clock
 from cytolens.clinic.accounts import passwords, profile, second_factor
 from cytolens.clinic.actor import Actor
-from cytolens.clinic.errors import NotAllowed, Refused
+from cytolens.clinic.errors import NotAllowed, NotSignedIn, Refused
 from cytolens.clinic.installation import Installation
-from cytolens.clinic.tables import Entry, User
+from cytolens.clinic.tables import Entry, SignIn, User
 from cytolens.core.files import read_json
 
 PassTime = Callable[..., None]
 
 
 @pytest.fixture
-def doctor(people: People, with_passwords: str) -> Actor:
+def doctor(in_session: Callable[[str], Actor], with_passwords: str) -> Actor:
     del with_passwords
-    return people.actors["doctor"]
+    return in_session("doctor")
 
 
 @pytest.fixture
@@ -45,16 +44,23 @@ def _user(clinic: Installation, actor: Actor) -> User:
         return db.get_one(User, actor.user)
 
 
+def _session(clinic: Installation, actor: Actor) -> SignIn | None:
+    with clinic.reading() as db:
+        return db.get(SignIn, actor.session)
+
+
 @pytest.mark.usefixtures("telephone")
 def test_the_password_alone_forgives_no_wrong_codes(
     clinic: Installation, doctor: Actor, with_passwords: str
 ) -> None:
-    for _ in range(clinic.settings.login_tries):
+    for _ in range(clinic.settings.login_tries - 1):
         with pytest.raises(NotAllowed, match="code is wrong"):
             second_factor.confirm(clinic, doctor, with_passwords, "000000")
         with pytest.raises(Refused):  # the right password, though nothing is changed
             profile.change_password(clinic, doctor, None, with_passwords, with_passwords)
-    assert _user(clinic, doctor).locked_until is not None
+    with pytest.raises(NotSignedIn, match="too many wrong"):
+        second_factor.confirm(clinic, doctor, with_passwords, "000000")
+    assert _session(clinic, doctor) is None
 
 
 def test_a_code_forgives(
@@ -64,7 +70,8 @@ def test_a_code_forgives(
         second_factor.confirm(clinic, doctor, with_passwords, "000000")
     code = telephone.at(clock.now())
     second_factor.confirm(clinic, doctor, with_passwords, code)
-    assert _user(clinic, doctor).failures == 0
+    session = _session(clinic, doctor)
+    assert session is not None and session.failures == 0
     with pytest.raises(NotAllowed, match="was used"):
         second_factor.confirm(clinic, doctor, with_passwords, code)
 

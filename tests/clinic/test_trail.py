@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import text
+from tests.clinic.tampering import unguarded
 
 from cytolens.clinic import trail
 from cytolens.clinic.actor import system
@@ -25,7 +26,7 @@ def _verify(clinic: Installation) -> tuple[int, str]:
 
 
 def _change(clinic: Installation, *statements: str) -> None:
-    with clinic.database.engine.begin() as connection:
+    with clinic.database.engine.begin() as connection, unguarded(connection):
         for statement in statements:
             connection.execute(text(statement))
 
@@ -66,7 +67,7 @@ def test_a_deleted_line_with_numbers_closed_up_is_found(five: Installation) -> N
 
 
 def test_a_chain_made_anew_without_the_secret_is_found(five: Installation) -> None:
-    with five.database.writing() as db:
+    with five.database.writing() as db, unguarded(db):
         db.info[trail.KEY] = b"another key"
         last = db.get_one(trail.Entry, 5)
         last.action = "case.forged"

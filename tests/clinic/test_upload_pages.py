@@ -15,15 +15,20 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image as Pillow
 from sqlalchemy import select
+from sqlalchemy.orm import Session
+from tests.clinic.conftest import People
 
+from cytolens.clinic.accounts import sessions
 from cytolens.clinic.inference import queue
 from cytolens.clinic.inference.analysis import Analyst
 from cytolens.clinic.inference.explainer import Explainer
 from cytolens.clinic.inference.loop import Loop
 from cytolens.clinic.installation import Installation
+from cytolens.clinic.management import users
 from cytolens.clinic.settings import Settings
 from cytolens.clinic.tables import Case, Entry, Image
 from cytolens.clinic.web.guard import CSRF_HEADER
+from cytolens.clinic.web.pages.events import Watch
 
 JSON = {"Accept": "application/json"}
 Browser = Callable[[str | None], TestClient]
@@ -213,11 +218,58 @@ def test_progress_is_told_until_nothing_waits(
     assert [kind for kind, _ in told[:-1]] == ["progress"] * (len(told) - 1)
 
 
+def _end_session(db: Session, people: People) -> None:
+    sessions.end_all(db, people.users["doctor"])
+
+
+def _disable(db: Session, people: People) -> None:
+    users.disable(db, people.actors["administrator"], people.users["doctor"])
+
+
+def _move_away(db: Session, people: People) -> None:
+    placed = [people.sites["two"]]
+    users.assign(db, people.actors["administrator"], people.users["doctor"], "doctor", placed)
+
+
+@pytest.mark.parametrize("change", [_end_session, _disable, _move_away])
+def test_progress_ends_with_the_right_to_see_it(
+    clinic: Installation,
+    people: People,
+    browser: Browser,
+    make: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Session, People], None],
+) -> None:
+    monkeypatch.setattr("cytolens.clinic.web.pages.events.EVERY", 0.02)
+    monkeypatch.setattr("cytolens.clinic.web.pages.events.JUDGED", 0.1)
+    case, doctor = make.case(), browser("doctor")
+    make.image(case)  # no worker: it waits for good
+    begun, changed, count = threading.Event(), [], Watch.counts
+
+    def watched(self: Watch, clinic: Installation, case_id: int) -> tuple[int, int]:
+        begun.set()
+        return count(self, clinic, case_id)
+
+    def end() -> None:
+        assert begun.wait(30)
+        with clinic.writing() as db:
+            change(db, people)
+        changed.append(time.monotonic())
+
+    monkeypatch.setattr(Watch, "counts", watched)
+    later = threading.Thread(target=end)
+    later.start()
+    answer = doctor.get(f"/cases/{case}/events")
+    ended = time.monotonic()
+    later.join()
+    waits = {"images": 1, "pending": 1, "finished": 0}
+    assert (answer.status_code, events(answer)) == (200, [("progress", waits)])
+    assert ended - changed[0] < 10  # seconds, not the ten minutes of a stream
+
+
 def test_many_watchers_ask_the_database_once_a_second(
     clinic: Installation, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cytolens.clinic.web.pages.events import Watch
-
     cases, watch, asked = [make.case(), make.case()], Watch(), []
     reading = clinic.reading
     monkeypatch.setattr(clinic, "reading", lambda: asked.append(1) or reading())

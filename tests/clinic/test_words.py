@@ -93,7 +93,9 @@ def test_dates_and_numbers_are_written_as_in_spanish() -> None:
     render = environment("es").from_string
     at = datetime(2026, 3, 9, 14, 5, tzinfo=UTC)
     assert render("{{ at | day }}").render(at=at) == "9 mar 2026"
-    assert render("{{ at | moment }}").render(at=at) == "9 mar 2026, 14:05"
+    assert render("{{ at | moment }}").render(at=at) == (
+        '<time datetime="2026-03-09T14:05:00Z">9 mar 2026, 14:05\N{NO-BREAK SPACE}UTC</time>'
+    )
     assert render("{{ 12345.5 | number }}").render() == "12.345,5"
     assert render("{{ 0.123 | percent }}").render() == "12,3 %"
 

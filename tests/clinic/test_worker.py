@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as Pillow
 from sqlalchemy import select
 
-from cytolens.bundle import load_bundle
+from cytolens.bundle import bundle_id, load_bundle
 from cytolens.clinic.errors import Conflict, NotAllowed, NotFound
 from cytolens.clinic.inference import explanations, queue
 from cytolens.clinic.inference.analysis import Analyst
@@ -23,7 +23,7 @@ from cytolens.clinic.inference.uploads import take
 from cytolens.clinic.inference.worker import Start
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.settings import Settings
-from cytolens.clinic.tables import Case, Finding, Image, Job, Model, Overlay, Reading
+from cytolens.clinic.tables import Case, Entry, Finding, Image, Job, Model, Overlay, Reading
 from cytolens.pixels.config import PixelsConfig
 from cytolens.pixels.resize import letterbox
 
@@ -239,6 +239,37 @@ def test_an_explanation_is_made_once_and_kept(
 
     again = explain(load_bundle(tiny_bundle).subject(), picture(0), method, label or "")
     assert np.allclose(again.map, raw, atol=1e-6)
+
+
+def test_who_asks_for_an_explanation_stands_in_the_audit_log(
+    clinic: Installation, people: Any, explained: tuple[int, int], tiny_bundle: Path
+) -> None:
+    doctor, (case, image) = people.actors["doctor"], explained
+
+    def lines() -> list[Entry]:
+        with clinic.reading() as db:
+            asked = select(Entry).where(Entry.action == "explanation.asked").order_by(Entry.id)
+            return list(db.scalars(asked))
+
+    with pytest.raises(ZeroDivisionError), clinic.writing() as db:
+        explanations.ask(db, doctor, image, "grad_cam")
+        raise ZeroDivisionError  # the line goes with the job
+    assert lines() == []
+    for _ in range(3):  # a page asks again until it is there
+        assert ask(clinic, doctor, image, "grad_cam") is None
+    [line] = lines()
+    assert (line.user_id, line.kind, line.key) == (doctor.user, "image", str(image))
+    assert (line.site_id, line.bundle) == (people.sites["one"], bundle_id(tiny_bundle))
+    assert line.details == {"case": case, "method": "grad_cam"}
+    ask(clinic, people.actors["second_doctor"], image, "occlusion")
+    assert [line.details["method"] for line in lines()] == ["grad_cam", "occlusion"]
+    with pytest.raises(NotFound):
+        ask(clinic, people.actors["doctor_two"], image, "rise")
+    assert len(lines()) == 2
+    explainer = Explainer(loop_of(clinic))
+    while explainer.step():
+        pass
+    assert ask(clinic, doctor, image, "grad_cam") is not None and len(lines()) == 2
 
 
 def test_offered_methods_are_registered_under_their_titles() -> None:

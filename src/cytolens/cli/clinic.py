@@ -51,7 +51,10 @@ def verify(
     store: str = _BLOBS,
     blobs: bool = typer.Option(False, "--blobs", help="Read every image, document and bundle too."),
 ) -> None:
-    """Find any change, deletion or reordering in the audit log; exit status 3 if there is one."""
+    """Find any change, deletion or reordering in the audit log; exit status 3 if there is one.
+
+    Also whether the database still refuses to change what is never changed.
+    """
     from cytolens.clinic.backup import examine
 
     with _opened(_settings(data, database_url, store)) as installation:
@@ -60,6 +63,10 @@ def verify(
         err.print(f"audit log          line {found.flaw.line}: {found.flaw.what}", style="red")
     else:
         out.print(f"audit log          {found.lines} lines, whole")
+    for flaw in found.unguarded:
+        err.print(f"database           {flaw}; cytolens clinic upgrade makes it", style="red")
+    if not found.unguarded:
+        out.print("database           refuses changes of what is never changed")
     if found.blobs is not None:
         for problem in found.problems:
             err.print(problem, style="red", markup=False)
@@ -110,7 +117,7 @@ def restore(
     database_url: str = _DATABASE,
     store: str = _BLOBS,
 ) -> None:
-    """Restore a backup into an empty place, after checking every hash and the audit log."""
+    """Restore a backup into an empty place, all of it checked; everybody signs in anew."""
     from cytolens.clinic.backup import restore as restore_backup
 
     settings = _settings(data, database_url, store, new=True)
@@ -120,8 +127,65 @@ def restore(
         f"rows {restored.rows}, blobs {restored.blobs}, "
         f"lines of the audit log {restored.lines}, as of {restored.made_at}"
     )
+    ended = restored.ended
+    out.print(
+        f"ended              {ended.sessions} sessions, {ended.tokens} tokens of machines, "
+        f"{ended.links} links: everybody signs in anew"
+    )
+    err.print(
+        "Passwords, second factors and roles are those of then; who was disabled since is open "
+        "again. Open accounts:",
+        style="yellow",
+    )
+    for account in restored.accounts:
+        waits = " (no password yet: needs a new link)" if account.waits else ""
+        told = f"  {account.username:<20} {account.role:<14} {account.name}{waits}"
+        err.print(told, markup=False, highlight=False, soft_wrap=True)
     for problem in restored.problems:
         err.print(f"{problem} (when it was backed up already)", style="yellow", markup=False)
+
+
+@app.command("sweep")
+def sweep(
+    data: Path | None = _DATA,
+    database_url: str = _DATABASE,
+    store: str = _BLOBS,
+    remove: bool = typer.Option(False, "--remove", help="Remove them; else they are counted."),
+    older_than: float = typer.Option(
+        24.0, "--older-than", metavar="HOURS", help="Leave what was stored since; 1 at least."
+    ),
+    adopt: bool = typer.Option(
+        False, "--adopt", help="Take over a store of an installation that is no more."
+    ),
+    many: bool = typer.Option(
+        False, "--many", help="Remove them although they are a large part of the store."
+    ),
+) -> None:
+    """Find images and documents that nothing refers to, as a killed upload leaves them."""
+    from datetime import timedelta
+
+    from cytolens.clinic.actor import system
+    from cytolens.clinic.management import sweep as sweeping
+    from cytolens.core.errors import InputError
+
+    if not 1 <= older_than <= 24 * 366:
+        raise InputError(f"{older_than:g} hours cannot be.", expected="1 hour to a year")
+    for name, given in (("adopt", adopt), ("many", many)):
+        if given and not remove:
+            raise InputError(f"--{name} has no effect without --remove.", fix="pass both, or none.")
+    with _opened(_settings(data, database_url, store)) as installation:
+        found = sweeping.sweep(
+            installation,
+            system("command line"),
+            older=timedelta(hours=older_than),
+            remove=remove,
+            adopt=adopt,
+            many=many,
+        )
+    out.print(
+        f"{'removed' if remove else 'would remove':18} {found.orphans} of {found.looked} blobs "
+        f"({found.bytes / 1e6:.1f} MB) and {found.unfinished} unfinished files"
+    )
 
 
 @app.command("upgrade")
@@ -138,10 +202,13 @@ def upgrade(data: Path | None = _DATA, database_url: str = _DATABASE) -> None:
         database = Database(settings.database)
         try:
             before, now = migrations.upgrade(database)
+            made = migrations.protect(database)
         finally:
             database.close()
     done = "was there already" if before == now else f"was {before or 'empty'} before"
     out.print(f"database           version {now}, {done}")
+    for flaw in made:
+        out.print(f"made again         {flaw}")
 
 
 @app.command("unlock")
@@ -154,6 +221,7 @@ def unlock(
     from sqlalchemy import select
 
     from cytolens.clinic import trail
+    from cytolens.clinic.accounts import lockout
     from cytolens.clinic.actor import system
     from cytolens.clinic.tables import User
     from cytolens.core.errors import InputError
@@ -163,7 +231,7 @@ def unlock(
         user = db.scalar(select(User).where(User.username == username.lower()))
         if user is None:
             raise InputError(f"There is no account {username!r}.")
-        user.failures, user.locked_until = 0, None
+        lockout.open_again(db, user)
         trail.record(db, system("command line"), "user.unlocked", "user", user.id)
     out.print(f"unlocked           {username.lower()}", markup=False)
 

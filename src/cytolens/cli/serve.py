@@ -43,6 +43,20 @@ def serve(
     workers: int = typer.Option(
         1, min=0, envvar="CYTOLENS_WORKERS", help="Processes that make findings."
     ),
+    time_zone: str = typer.Option(
+        "UTC",
+        envvar="CYTOLENS_CLINIC_TIME_ZONE",
+        metavar="NAME",
+        help="Where the laboratory is, such as America/Lima: times are shown and days counted so.",
+    ),
+    region: str = typer.Option(
+        "",
+        envvar="CYTOLENS_CLINIC_REGION",
+        metavar="CODE",
+        help="Country whose way of writing numbers is taken, such as PE [default: the "
+        "language's own].",
+        show_default=False,
+    ),
     behind_proxy: str = typer.Option(
         "",
         envvar="CYTOLENS_BEHIND_PROXY",
@@ -75,6 +89,8 @@ def serve(
         public_url=public_url,
         workers=workers,
         demo=demo,
+        time_zone=time_zone,
+        region=region,
     )
     exposure = Exposure(behind_proxy, insecure_http)
     check(settings, exposure)  # before anything long begins

@@ -20,6 +20,7 @@ class Actor:
         address: where the request came from, or "local".
         language: "en" or "es".
         only: actions a machine's token is limited to; None: all of the role.
+        session, token: id of what it acts by; both None: the program itself acts.
     """
 
     user: int | None
@@ -30,6 +31,8 @@ class Actor:
     language: str = "en"
     name: str = ""
     only: frozenset[Action] | None = field(default=None)
+    session: int | None = None
+    token: int | None = None
 
     def may(self, action: Action) -> bool:
         """Tell whether this account may do something somewhere."""

@@ -6,12 +6,15 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from cytolens.core.errors import CytolensError
-from cytolens.core.files import lock, write_bytes, writing
+from cytolens.core.files import lock, write_bytes, write_text, writing
+
+OWNER = "owner"  # beside the blobs: whose they are
 
 
 class BlobProblem(CytolensError):
@@ -20,6 +23,15 @@ class BlobProblem(CytolensError):
 
 class StoreAway(BlobProblem):
     """The store does not answer, or refuses for now: nothing is known of the blob."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A blob as its store lists it; `at`: when it was last put."""
+
+    sha256: str
+    at: datetime
+    bytes: int
 
 
 class Blobs(Protocol):
@@ -56,6 +68,22 @@ class Blobs(Protocol):
 
     def names(self) -> Iterator[str]:
         """Yield the SHA-256 of every blob."""
+        ...
+
+    def stored(self) -> Iterator[Stored]:
+        """Yield every blob with its time and size, a part of the store after another."""
+        ...
+
+    def unfinished(self, before: datetime, *, remove: bool) -> int:
+        """Count what puts that were killed before a moment left; remove it where asked."""
+        ...
+
+    def owner(self) -> str:
+        """Return the name of the installation whose store it is; "": nobody's yet."""
+        ...
+
+    def set_owner(self, name: str) -> None:
+        """Write whose store it is."""
         ...
 
 
@@ -109,13 +137,52 @@ class FolderBlobs:
         return lock(self.folder / ".removing.lock", "", wait=True)
 
     def names(self) -> Iterator[str]:
-        for path in sorted(self.folder.glob("??/??/" + "?" * 64)):
-            yield path.name
+        for blob in self.stored():
+            yield blob.sha256
+
+    def stored(self) -> Iterator[Stored]:
+        for path in self._files("?" * 64):
+            if not is_sha256(path.name):
+                continue
+            try:
+                found = path.stat()
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            yield Stored(path.name, datetime.fromtimestamp(found.st_mtime, UTC), found.st_size)
+
+    def unfinished(self, before: datetime, *, remove: bool) -> int:
+        count = 0
+        for path in self._files(f".{'?' * 64}.*.tmp"):  # as `core.files.atomic_path` names it
+            try:
+                if path.stat().st_mtime >= before.timestamp():
+                    continue
+                if remove:
+                    path.unlink()
+            except FileNotFoundError:  # became a blob, or was removed meanwhile
+                continue
+            count += 1
+        return count
+
+    def owner(self) -> str:
+        path = self.folder / OWNER
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def set_owner(self, name: str) -> None:
+        write_text(self.folder / OWNER, name)
+
+    def _files(self, pattern: str) -> Iterator[Path]:
+        for part in sorted(self.folder.glob("??")):
+            yield from sorted(part.glob(f"??/{pattern}"))
 
     def _path(self, sha256: str) -> Path:
-        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        if not is_sha256(sha256):
             raise BlobProblem("That is no SHA-256.")
         return self.folder / sha256[:2] / sha256[2:4] / sha256
+
+
+def is_sha256(name: str) -> bool:
+    """Tell whether a name is that of a blob: 64 hex digits, lower case."""
+    return len(name) == 64 and set(name) <= set("0123456789abcdef")
 
 
 def checked(sha256: str, content: bytes) -> bytes:

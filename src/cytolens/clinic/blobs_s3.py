@@ -11,10 +11,12 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from cytolens.clinic.blobs import BlobProblem, StoreAway, checked
+from cytolens.clinic.blobs import OWNER, BlobProblem, StoreAway, Stored, checked, is_sha256
 from cytolens.core.errors import InputError
+from cytolens.core.files import lock
 
 SCHEME = "s3://"
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
@@ -23,23 +25,30 @@ _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 class S3Blobs:
     """Blobs below a prefix of a bucket, `PREFIX/ab/cd/abcd…`; safe to share between threads.
 
+    A store cannot be asked to delete a blob only while it is still old: whoever put the same bytes
+    between the question and the deletion would lose them. So puts share a lock, and a deletion has
+    it alone while it asks and deletes. It is a file of the installation, whose server, workers and
+    commands are the only ones that write below the prefix.
+
     Args:
         url: `s3://BUCKET` or `s3://BUCKET/PREFIX`.
+        turns: the lock's file; made at its first use.
 
     Raises:
         InputError: no such URL; boto3 is not installed; no credentials or region.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, turns: Path) -> None:
         bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
         if not url.startswith(SCHEME) or not bucket:
             raise InputError(f"{url} names no bucket.", expected="s3://BUCKET/PREFIX")
         self._bucket, self._prefix = bucket, f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._turns = turns
         self._client = _client()
 
     def put(self, content: bytes) -> str:
         digest = hashlib.sha256(content)
-        with self._told("written"):
+        with lock(self._turns, "", wait=True, shared=True), self._told("written"):
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=self._key(digest.hexdigest()),
@@ -64,19 +73,18 @@ class S3Blobs:
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
     def delete_old(self, sha256: str, before: datetime) -> bool:
-        """Remove a blob that was last put before a moment; tell whether it was removed.
-
-        `put` always writes, which makes a blob new. The store offers no way to delete only what is
-        still old: who puts the very same bytes in the milliseconds between asking and deleting
-        loses them; images are otherwise put within the day that `before` leaves.
-        """
-        at = self._put_at(sha256)
-        if at is None or at >= before:
-            return False
-        self.delete(sha256)
-        return True
+        with lock(self._turns, "", wait=True):  # `put` always writes, which makes a blob new
+            at = self._put_at(sha256)
+            if at is None or at >= before:
+                return False
+            self.delete(sha256)
+            return True
 
     def names(self) -> Iterator[str]:
+        for blob in self.stored():
+            yield blob.sha256
+
+    def stored(self) -> Iterator[Stored]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix
         )
@@ -84,8 +92,31 @@ class S3Blobs:
             for page in pages:
                 for found in page.get("Contents", ()):
                     name = found["Key"].rpartition("/")[2]
-                    if found["Key"] == self._prefix + f"{name[:2]}/{name[2:4]}/{name}":
-                        yield name
+                    if is_sha256(name) and found["Key"] == self._key(name):
+                        yield Stored(name, found["LastModified"], found["Size"])
+
+    def unfinished(self, before: datetime, *, remove: bool) -> int:
+        del before, remove
+        return 0  # the store shows an object when it is whole
+
+    def owner(self) -> str:
+        from botocore.exceptions import ClientError
+
+        key = self._prefix + OWNER
+        with self._told("looked for"):
+            try:
+                found = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _MISSING:
+                    return ""
+                raise
+        name: str = found.decode("utf-8")
+        return name
+
+    def set_owner(self, name: str) -> None:
+        key = self._prefix + OWNER
+        with self._told("written"):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=name.encode("utf-8"))
 
     def _put_at(self, sha256: str) -> datetime | None:
         """Return when a blob was last put; None: it is not there."""
@@ -103,7 +134,7 @@ class S3Blobs:
         return at
 
     def _key(self, sha256: str) -> str:
-        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        if not is_sha256(sha256):
             raise BlobProblem("That is no SHA-256.")
         return f"{self._prefix}{sha256[:2]}/{sha256[2:4]}/{sha256}"
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from cytolens.clinic.errors import Conflict
 from cytolens.clinic.folding import SQLITE, fold
+from cytolens.clinic.tables.kept import REFUSED
 from cytolens.core.errors import InputError
 
 _BUSY_SECONDS = 20
@@ -75,6 +76,8 @@ class Database:
                     fix="look at it again, then repeat what still applies.",
                 ) from error
             except IntegrityError as error:
+                if REFUSED in str(error.orig):  # a fault of the program, and nobody else's doing
+                    raise
                 raise Conflict(
                     "This exists already, or somebody else made it at the same moment.",
                     fix="look at what is there now.",

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy.orm import Session
 
-from cytolens.clinic import migrations, trail
+from cytolens.clinic import days, migrations, trail
 from cytolens.clinic.blobs import Blobs, FolderBlobs
 from cytolens.clinic.database import Database
 from cytolens.clinic.secret import Secret, open_secret
@@ -83,10 +83,11 @@ def open_installation(settings: Settings) -> Installation:
 
     Raises:
         InputError: a secret that is none, a database that cannot be used, or that is empty, older
-            or newer.
+            or newer, a time zone that is not known.
     """
     secret = open_secret(settings.data)
-    database = Database(settings.database, info={trail.KEY: secret.key("audit log")})
+    known = {trail.KEY: secret.key("audit log"), days.ZONE: settings.zone}
+    database = Database(settings.database, info=known)
     try:
         migrations.require_current(database)
     except InputError:
@@ -120,7 +121,7 @@ def open_blobs(settings: Settings) -> Blobs:
     if settings.blobs.startswith("s3://"):
         from cytolens.clinic.blobs_s3 import S3Blobs  # boto3 is not needed otherwise
 
-        return S3Blobs(settings.blobs)
+        return S3Blobs(settings.blobs, settings.data / "blobs.lock")
     if "://" in settings.blobs:
         raise InputError(
             f"{settings.blobs} is no store of blobs.", expected="a folder, or s3://BUCKET/PREFIX"

@@ -15,13 +15,15 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from cytolens.clinic import demo, migrations
+from cytolens.clinic import demo, locales, migrations
 from cytolens.clinic.accounts.first import first_link
 from cytolens.clinic.database import Database
 from cytolens.clinic.inference.supervisor import Supervisor
 from cytolens.clinic.inference.uploads import sweep_incoming
 from cytolens.clinic.installation import Installation, open_installation, private_files
 from cytolens.clinic.intake.decoder import Guards
+from cytolens.clinic.management.daily import Daily
+from cytolens.clinic.management.unpacking import sweep_unfinished
 from cytolens.clinic.settings import Settings
 from cytolens.clinic.web.app import create_app
 from cytolens.core.errors import InputError
@@ -84,8 +86,10 @@ def serve(
         if link := first_link(clinic):
             say(f"Nobody has an account yet. This link, once, makes the administrator:\n  {link}")
         sweep_incoming(settings)
+        sweep_unfinished(settings)
         clinic.part(Guards).warm()
         opened.enter_context(Supervisor(clinic))
+        opened.enter_context(Daily(clinic))
         say(f"cytolens clinic: {settings.url}  (data in {settings.data}; Ctrl+C ends it)")
         try:
             _server(clinic, exposure).run(sockets=[listening])
@@ -94,7 +98,7 @@ def serve(
 
 
 def check(settings: Settings, exposure: Exposure) -> None:
-    """Refuse settings with which patients' data would not be safe.
+    """Refuse settings that cannot be, or with which patients' data would not be safe.
 
     Raises:
         InputError: see the messages.
@@ -103,6 +107,8 @@ def check(settings: Settings, exposure: Exposure) -> None:
         raise InputError(f"There is no port {settings.port}.", expected="0 to 65535")
     if settings.workers < 0:
         raise InputError(f"There cannot be {settings.workers} workers.", expected="0 or more")
+    _ = settings.zone  # raises where there is no such zone
+    locales.check_region(settings.region)
     address = urlsplit(settings.public_url)
     if settings.public_url and (address.scheme not in ("http", "https") or not address.hostname):
         raise InputError(

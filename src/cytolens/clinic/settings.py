@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
+
+from cytolens.core.errors import InputError
 
 MIB = 1 << 20
 
@@ -23,6 +29,9 @@ class Settings:
         file_bytes, request_bytes: of one image or archive member, and of one upload.
         login_tries, lock_minutes: failed passwords until an account is locked, and how long.
         demo: demonstration accounts and patients; on the loopback address alone.
+        time_zone: name of the IANA database, such as America/Lima; moments are shown in it, and
+            its days are counted. What is kept is UTC.
+        region: territory whose ways of writing numbers are taken, such as PE; "": the language's.
     """
 
     data: Path
@@ -39,6 +48,8 @@ class Settings:
     login_tries: int = 5
     lock_minutes: int = 15
     demo: bool = False
+    time_zone: str = "UTC"
+    region: str = ""
 
     @property
     def url(self) -> str:
@@ -55,9 +66,37 @@ class Settings:
         return self.database_url or f"sqlite:///{self.data / 'clinic.sqlite'}"
 
     @property
+    def zone(self) -> tzinfo:
+        """The laboratory's time zone.
+
+        Raises:
+            InputError: the name is not known, or this machine knows no time zones.
+        """
+        return _zone(self.time_zone)
+
+    @property
     def bundles(self) -> Path:
         """Folder of uploaded bundles, one a bundle id."""
         return self.data / "bundles"
+
+
+@cache
+def _zone(name: str) -> tzinfo:
+    if name == "UTC":
+        return UTC
+    known = available_timezones()
+    if name in known:
+        return ZoneInfo(name)
+    if len(known) < 2:
+        raise InputError(
+            "This machine has no time zones.", fix="install tzdata: of the system, or by pip."
+        )
+    near = get_close_matches(name, sorted(known), n=1)
+    raise InputError(
+        f"There is no time zone {name!r}.",
+        expected="a name of the IANA database, such as America/Lima",
+        fix=f"did you mean {near[0]}?" if near else "",
+    )
 
 
 def default_data(*, demo: bool = False) -> Path:

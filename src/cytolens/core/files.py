@@ -115,12 +115,15 @@ def cache_dir() -> Path:
 
 
 @contextlib.contextmanager
-def lock(path: Path, busy: str, *, wait: bool = False, make_folder: bool = True) -> Iterator[None]:
+def lock(
+    path: Path, busy: str, *, wait: bool = False, make_folder: bool = True, shared: bool = False
+) -> Iterator[None]:
     """Hold an exclusive lock on `path`; the kernel releases it however the process ends.
 
     Args:
         busy: what to say when another process holds it.
         wait: wait for that process instead.
+        shared: hold it beside others that share it; who wants it alone waits for all of them.
         make_folder: make the folder of `path` where it is missing.
 
     Raises:
@@ -131,7 +134,8 @@ def lock(path: Path, busy: str, *, wait: bool = False, make_folder: bool = True)
         path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(handle, kind | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise InputError(busy, fix="wait for it to end, or choose another place.") from error
         yield

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cytolens.clinic import clock, trail
-from cytolens.clinic.accounts import lockout, passwords, sessions
+from cytolens.clinic.accounts import devices, lockout, passwords, sessions
 from cytolens.clinic.accounts.names import clean_name, clean_username
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import Conflict, NotFound
@@ -95,7 +95,8 @@ def accept(
             raise Conflict("The first administrator has a name already.")
         user.username, user.name = known.username, known.name
         user.password_hash = made
-        lockout.open_again(user)
+        lockout.open_again(db, user)
+        devices.forget_all(db, user)
         sessions.end_all(db, user.id)
         actor = sessions.actor_of(user, address)
         trail.record(db, actor, "user.password_chosen", "user", user.id)

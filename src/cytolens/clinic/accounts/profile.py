@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cytolens.clinic import trail
-from cytolens.clinic.accounts import passwords, second_factor, sessions
+from cytolens.clinic.accounts import devices, passwords, second_factor, sessions, tokens
 from cytolens.clinic.accounts.names import clean_language
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import Refused
@@ -29,12 +29,24 @@ def set_language(db: Session, actor: Actor, language: str) -> None:
 
 
 def change_password(
-    clinic: Installation, actor: Actor, session_id: int | None, old: str, new: str
-) -> None:
-    """Change one's own password; all other sessions end.
+    clinic: Installation,
+    actor: Actor,
+    session_id: int | None,
+    old: str,
+    new: str,
+    *,
+    revoke_tokens: bool = True,
+    device: str = "",
+) -> str:
+    """Change one's own password; all other sessions end, and all other browsers are new ones.
 
     Args:
         session_id: the session that goes on.
+        revoke_tokens: the account's machines are shut out too.
+        device: what this browser is known by (`devices`).
+
+    Returns:
+        What it is known by from now on.
 
     Raises:
         NotAllowed: the old password is wrong.
@@ -50,7 +62,13 @@ def change_password(
         user = db.get_one(User, actor.user)
         user.password_hash = made
         ended = sessions.end_all(db, user.id, but=session_id)
-        trail.record(db, actor, "user.password_changed", "user", user.id, sessions_ended=ended)
+        revoked = tokens.revoke_all(db, user.id) if revoke_tokens else 0
+        devices.forget_all(db, user)
+        trail.record(
+            db, actor, "user.password_changed", "user", user.id,
+            sessions_ended=ended, tokens_revoked=revoked,
+        )  # fmt: skip
+        return devices.remember(clinic.secret, device, user)
 
 
 def sites(db: Session, actor: Actor) -> list[Site]:

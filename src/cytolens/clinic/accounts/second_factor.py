@@ -22,7 +22,7 @@ from cytolens.clinic import clock, trail
 from cytolens.clinic.accounts import lockout, passwords
 from cytolens.clinic.accounts.sessions import token_hash
 from cytolens.clinic.actor import Actor
-from cytolens.clinic.errors import NotAllowed, Refused
+from cytolens.clinic.errors import NotAllowed, NotSignedIn, Refused
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.secret import Secret
 from cytolens.clinic.tables import RecoveryCode, User
@@ -153,7 +153,8 @@ def confirm(clinic: Installation, actor: Actor, password: str, code: str | None 
             that has a second factor.
 
     Raises:
-        NotAllowed: the password or code is wrong, or the account is locked; nothing may be done.
+        NotAllowed: the password or code is wrong; nothing may be done.
+        NotSignedIn: the session or token by which it was asked has ended, by this try or before.
     """
     with clinic.reading() as db:
         user = db.get(User, actor.user) if actor.user is not None else None
@@ -171,25 +172,27 @@ def _refused(
     actor: Actor,
     judged: tuple[str | None, bool],
     code: str | None,
-) -> NotAllowed | None:
+) -> Refused | None:
     """Return why nothing may be done, and count what was wrong; `judged`: hash, and if it fits."""
     trail.take_turn(db)
     user = db.get(User, actor.user, with_for_update=True) if actor.user is not None else None
     if user is None or not user.active:
         return NotAllowed("No account acts here.", fix="sign in.")
-    if lockout.is_locked(user):
-        return lockout.refusal(user)
-    rule = lockout.rule(clinic.settings)
+    try:
+        holder = lockout.holder(db, actor)
+    except NotSignedIn as gone:
+        return gone
+    rule = lockout.rule(clinic.settings, actor)
     stored, right = judged
     if not right or user.password_hash != stored:
-        lockout.count_failure(db, user.id, clinic.settings, actor, "password")
-        return NotAllowed("The password is wrong.", fix=rule)
+        ended = lockout.count_confirmation(db, holder, clinic.settings, actor, "password")
+        return ended or NotAllowed("The password is wrong.", fix=rule)
     asked = user.totp_secret is not None
     if asked and code is not None and not take(db, user, code, clinic.secret):
-        lockout.count_failure(db, user.id, clinic.settings, actor, "code")
-        return NotAllowed("The code is wrong, or was used.", fix=rule)
-    if user.failures and (code is not None or not asked):
-        user.failures = 0
+        ended = lockout.count_confirmation(db, holder, clinic.settings, actor, "code")
+        return ended or NotAllowed("The code is wrong, or was used.", fix=rule)
+    if holder is not None and (code is not None or not asked):
+        holder.failures = 0
     return None
 
 

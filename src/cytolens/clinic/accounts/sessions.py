@@ -7,7 +7,17 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, and_, bindparam, delete, or_, select, update
+from sqlalchemy import (
+    CursorResult,
+    Delete,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from cytolens.clinic import clock, trail
@@ -25,10 +35,15 @@ _WAITS = timedelta(minutes=10)  # for the second factor
 
 @dataclass(frozen=True)
 class Opened:
-    """A session as the browser gets it: `token` for the cookie, `csrf` for its forms."""
+    """A session as the browser gets it: `token` for the cookie, `csrf` for its forms.
+
+    Attributes:
+        device: by which the browser is known from now on (`devices`); "": as before.
+    """
 
     token: str
     csrf: str
+    device: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +130,7 @@ def find_session(db: Session, token: str, settings: Settings, address: str) -> C
         address=address,
         language=found.language,
         name=found.name,
+        session=found.id,
     )
     stale = clock.now() - found.seen_at >= _SEEN_EVERY
     return Current(found.id, actor, found.csrf, found.second_factor, stale)
@@ -158,7 +174,7 @@ def end(db: Session, actor: Actor, session_id: int) -> None:
 def end_all(db: Session, user_id: int, but: int | None = None) -> int:
     """End all sessions of an account but one, and return how many there were."""
     asked = delete(SignIn).where(SignIn.user_id == user_id)
-    return _count(db, asked if but is None else asked.where(SignIn.id != but))
+    return changed(db, asked if but is None else asked.where(SignIn.id != but))
 
 
 def end_token(db: Session, token: str) -> None:
@@ -170,11 +186,12 @@ def purge(db: Session, settings: Settings) -> int:
     """Remove the rows of sessions that have ended, and return how many there were."""
     idle = clock.now() - timedelta(minutes=settings.idle_minutes)
     ended = or_(SignIn.expires_at <= clock.now(), SignIn.seen_at <= idle)
-    return _count(db, delete(SignIn).where(ended))
+    return changed(db, delete(SignIn).where(ended))
 
 
-def _count(db: Session, asked: object) -> int:
-    done = db.execute(asked)  # type: ignore[call-overload]
+def changed(db: Session, asked: Update | Delete) -> int:
+    """Run a statement, and return how many rows it concerned."""
+    done = db.execute(asked)
     assert isinstance(done, CursorResult)
     return done.rowcount
 

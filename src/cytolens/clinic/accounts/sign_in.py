@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cytolens.clinic import clock, trail
-from cytolens.clinic.accounts import lockout, passwords, second_factor, sessions
+from cytolens.clinic.accounts import devices, lockout, passwords, second_factor, sessions
 from cytolens.clinic.accounts.names import is_username
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import NotSignedIn
@@ -18,11 +18,17 @@ from cytolens.clinic.tables import User
 
 @dataclass(frozen=True)
 class Caller:
-    """The browser at the other end: where it is, what it says it is, the cookie it came with."""
+    """The browser at the other end: where it is, what it says it is, the cookies it came with.
+
+    Attributes:
+        earlier: token of the session that it had.
+        device: what it is known by (`devices`).
+    """
 
     address: str
     agent: str = ""
     earlier: str = ""
+    device: str = ""
 
     @property
     def stranger(self) -> Actor:
@@ -39,8 +45,8 @@ def sign_in(
         The session, and whether it still waits for the second factor.
 
     Raises:
-        NotSignedIn: the user name is unknown, the password wrong, the account locked, disabled
-            or without a password yet: one answer for all, which takes as long.
+        NotSignedIn: the user name is unknown, the password wrong, the account locked for this
+            browser, disabled or without a password yet: one answer for all, which takes as long.
     """
     called = username.strip().lower()
     with clinic.reading() as db:
@@ -58,6 +64,13 @@ def sign_in(
     return opened
 
 
+def counted_as(clinic: Installation, username: str, caller: Caller) -> str:
+    """Return what tries are rated by: the name, and the browser where the account knows it."""
+    called = username.strip().lower()
+    known = devices.number_of(clinic, caller.device, called if is_username(called) else "")
+    return sessions.token_hash(f"{called} {known}")
+
+
 def _open(
     clinic: Installation,
     db: Session,
@@ -73,18 +86,17 @@ def _open(
         trail.record(db, caller.stranger, "user.refused", "user", "unknown", wrong="user name")
         return None
     user = db.scalars(select(User).where(User.id == known[0]).with_for_update()).one()
+    counted = _counted(clinic, db, user, caller)
     if not right:
-        lockout.count_failure(db, user.id, clinic.settings, caller.stranger, "password")
+        lockout.count_failure(db, counted, clinic.settings, caller.stranger, "password")
         return None
-    if not user.active or lockout.is_locked(user) or user.password_hash != known[1]:
-        why = "locked" if lockout.is_locked(user) else "disabled or changed"
+    if not user.active or lockout.is_locked(counted) or user.password_hash != known[1]:
+        why = "locked" if lockout.is_locked(counted) else "disabled or changed"
         trail.record(db, caller.stranger, "user.refused", "user", user.id, wrong=why)
         return None
     if made:
         user.password_hash = made
     waits = user.totp_secret is not None
-    if not waits:
-        _complete(db, user, caller)
     if caller.earlier:
         sessions.end_token(db, caller.earlier)
     opened = sessions.open_session(
@@ -95,14 +107,22 @@ def _open(
         agent=caller.agent,
         second_factor=not waits,
     )
-    return opened, waits
+    return (opened if waits else _complete(clinic, db, user, caller, opened)), waits
 
 
-def _complete(db: Session, user: User, caller: Caller) -> None:
-    lockout.open_again(user)
+def _counted(clinic: Installation, db: Session, user: User, caller: Caller) -> lockout.Counted:
+    return lockout.counted(db, user, devices.number(clinic.secret, caller.device, user))
+
+
+def _complete(
+    clinic: Installation, db: Session, user: User, caller: Caller, opened: sessions.Opened
+) -> sessions.Opened:
+    """Note a full sign-in; the session with what makes this browser a known one."""
+    lockout.forgive(_counted(clinic, db, user, caller))
     user.seen_at = clock.now()
     actor = sessions.actor_of(user, caller.address)
     trail.record(db, actor, "user.signed_in", "user", user.id)
+    return replace(opened, device=devices.remember(clinic.secret, caller.device, user))
 
 
 def pass_second_factor(
@@ -111,17 +131,17 @@ def pass_second_factor(
     """Take a code, and put a fresh session in the place of the one that waited.
 
     Raises:
-        NotSignedIn: the code is wrong or used, or the account is locked.
+        NotSignedIn: the code is wrong or used, or the account is locked for this browser.
     """
     with clinic.writing() as db:
         trail.take_turn(db)
         user = db.scalars(select(User).where(User.id == actor.user).with_for_update()).one()
-        if not user.active or lockout.is_locked(user):
+        counted = _counted(clinic, db, user, caller)
+        if not user.active or lockout.is_locked(counted):
             sessions.end_token(db, caller.earlier)
             opened = None
         elif second_factor.take(db, user, code, clinic.secret):
             sessions.end_token(db, caller.earlier)
-            _complete(db, user, caller)
             opened = sessions.open_session(
                 db,
                 user,
@@ -130,8 +150,9 @@ def pass_second_factor(
                 agent=caller.agent,
                 second_factor=True,
             )
+            opened = _complete(clinic, db, user, caller, opened)
         else:
-            lockout.count_failure(db, user.id, clinic.settings, actor, "code")
+            lockout.count_failure(db, counted, clinic.settings, actor, "code")
             opened = None
     if opened is None:
         raise NotSignedIn("The code is wrong, or was used.", fix=lockout.rule(clinic.settings))

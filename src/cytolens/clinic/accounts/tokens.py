@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cytolens.clinic import clock, trail
 from cytolens.clinic.accounts.names import clean_name
-from cytolens.clinic.accounts.sessions import actor_of, token_hash
+from cytolens.clinic.accounts.sessions import actor_of, changed, token_hash
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import NotFound, Refused
 from cytolens.clinic.installation import Installation
@@ -103,10 +103,14 @@ def revoke(db: Session, actor: Actor, token_id: int) -> None:
     trail.record(db, actor, "token.revoked", "token", token_id)
 
 
-def revoke_all(db: Session, user_id: int) -> None:
-    """End all tokens of an account."""
-    living = (Token.user_id == user_id, Token.revoked_at.is_(None))
-    db.execute(update(Token).where(*living).values(revoked_at=clock.now()))
+def revoke_all(db: Session, user_id: int) -> int:
+    """End all tokens of an account, and return how many there were."""
+    return changed(
+        db,
+        update(Token)
+        .where(Token.user_id == user_id, Token.revoked_at.is_(None))
+        .values(revoked_at=clock.now()),
+    )
 
 
 def actor_of_token(installation: Installation, token: str, address: str) -> Actor | None:
@@ -122,7 +126,7 @@ def actor_of_token(installation: Installation, token: str, address: str) -> Acto
             or not found.user.active
         ):
             return None
-        actor = actor_of(found.user, address)
+        actor = replace(actor_of(found.user, address), token=found.id)
         only = frozenset(Action(a) for a in found.actions if a in set(Action))
         limited = bool(found.actions)
         row, stale = found.id, not found.used_at or clock.now() - found.used_at >= _USED_EVERY

@@ -10,7 +10,7 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from cytolens.core.errors import InputError
 from cytolens.core.files import writing
@@ -37,6 +37,10 @@ class Reader(Protocol):
     def names(self) -> list[str]: ...
 
     def read(self, name: str) -> bytes: ...
+
+    def opened(self, name: str) -> IO[bytes]:
+        """Open a file that may be larger than the memory."""
+        ...
 
 
 class _FolderWriter:
@@ -115,10 +119,14 @@ class _FolderReader:
         return sorted(_checked(path.relative_to(self._folder).as_posix()) for path in paths)
 
     def read(self, name: str) -> bytes:
+        with self.opened(name) as source:
+            return source.read()
+
+    def opened(self, name: str) -> IO[bytes]:
         path = self._folder / _checked(name)
         if path.is_symlink():
             raise InputError(f"{name} of the backup is a link.")
-        return path.read_bytes()
+        return path.open("rb")
 
 
 class _TarReader:
@@ -134,9 +142,13 @@ class _TarReader:
         return sorted(self._members)
 
     def read(self, name: str) -> bytes:
+        with self.opened(name) as source:
+            return source.read()
+
+    def opened(self, name: str) -> IO[bytes]:
         source = self._archive.extractfile(self._members[name])
         assert source is not None  # a regular file
-        return source.read()
+        return source
 
 
 @contextlib.contextmanager

@@ -176,9 +176,10 @@ def _add_bundles(
         try:
             names = [CARD, *sorted(read_bundle_card(folder).files)]
             for name in names:
-                content = (folder / name).read_bytes()
-                files[f"bundles/{bundle}/{name}"] = _facts(content)
-                writer.add(f"bundles/{bundle}/{name}", content)
+                path, kept = folder / name, f"bundles/{bundle}/{name}"
+                facts = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
+                writer.add_file(kept, path)
+                files[kept] = facts
             added += 1
         except (InputError, OSError):
             problems.append(f"bundle {bundle} is missing, or lacks a file")

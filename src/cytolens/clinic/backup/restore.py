@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cytolens.clinic import migrations, trail
+from cytolens.clinic.accounts import access
 from cytolens.clinic.actor import system
 from cytolens.clinic.backup.container import MANIFEST, SECRET, Reader, open_backup
 from cytolens.clinic.backup.make import FORMAT, seal
@@ -30,27 +31,49 @@ from cytolens.clinic.installation import (
 from cytolens.clinic.management.retention import referred_blobs
 from cytolens.clinic.secret import VARIABLE, open_secret
 from cytolens.clinic.settings import Settings
-from cytolens.clinic.tables import Table
+from cytolens.clinic.tables import Table, User
 from cytolens.core.errors import InputError
-from cytolens.core.files import write_bytes, writing
+from cytolens.core.files import atomic_path, writing
 from cytolens.core.progress import Progress
 
 _BROKEN = "do not use this backup; take another one."
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account that is open after a restore, even where it was disabled since the backup."""
+
+    username: str
+    name: str
+    role: str
+    waits: bool  # no password was chosen; its link ended
 
 
 @dataclass(frozen=True)
 class Restored:
-    """What was restored; `problems`: what the installation lacked already when it was backed up."""
+    """What was restored.
+
+    Attributes:
+        ended: what let accounts in when the backup was made, and no longer does.
+        accounts: those that are open.
+        problems: what the installation lacked already when it was backed up.
+    """
 
     rows: int
     blobs: int
     lines: int
     made_at: str
+    ended: access.Ended
+    accounts: list[Account]
     problems: list[str]
 
 
 def restore(source: Path, settings: Settings, *, progress: Progress) -> Restored:
     """Restore a backup; what failed half-way is removed again.
+
+    Sessions, machines' tokens and links that worked when it was made may have been ended since,
+    so all end; what is known of accounts (open or not, passwords, second factors) is as it was.
 
     Args:
         source: a backup, a file or a folder.
@@ -85,8 +108,9 @@ def _restored(
     for name in manifest["files"]:
         if name.startswith("bundles/"):
             path = settings.data / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, backup.read(name))
+            with backup.opened(name) as source, atomic_path(path) as temporary:
+                with temporary.open("wb") as target:
+                    shutil.copyfileobj(source, target)
     count = _put_blobs(backup, open_blobs(settings), progress)
     database = Database(settings.database)
     try:
@@ -95,18 +119,15 @@ def _restored(
         database.close()
     installation = open_installation(settings)
     try:
-        lines = _put_rows(backup, manifest, installation, progress)
-        with installation.writing() as db:
-            trail.record(
-                db, system("restore"), "installation.restored", "backup", manifest["made_at"],
-                rows=sum(manifest["rows"].values()), blobs=count, lines=lines,
-            )  # fmt: skip
+        lines, ended = _put_rows(backup, manifest, installation, count, progress)
+        with installation.reading() as db:
+            accounts = _open_accounts(db)
     finally:
         installation.close()
     problems = [f"audit log: {manifest['audit']['flaw']}"] if manifest["audit"]["flaw"] else []
     problems += [f"blob {name} is missing" for name in manifest["missing_blobs"]]
     rows = sum(manifest["rows"].values())
-    return Restored(rows, count, lines, manifest["made_at"], problems)
+    return Restored(rows, count, lines, manifest["made_at"], ended, accounts, problems)
 
 
 def _manifest(backup: Reader) -> dict[str, Any]:
@@ -145,7 +166,11 @@ def _check_files(backup: Reader, manifest: dict[str, Any], progress: Progress) -
     wanted |= {name: name.removeprefix("blobs/") for name in blobs}
     with progress.task("checking", len(wanted)) as done:
         for name, sha256 in sorted(wanted.items()):
-            if hashlib.sha256(backup.read(name)).hexdigest() != sha256:
+            with backup.opened(name) as source:
+                digest = hashlib.sha256()
+                while piece := source.read(_PIECE):
+                    digest.update(piece)
+            if digest.hexdigest() != sha256:
                 raise InputError(f"{name} of the backup was changed, or is damaged.", fix=_BROKEN)
             done()
 
@@ -184,9 +209,17 @@ def _put_blobs(backup: Reader, blobs: Blobs, progress: Progress) -> int:
 
 
 def _put_rows(
-    backup: Reader, manifest: dict[str, Any], installation: Installation, progress: Progress
-) -> int:
-    """Put in all rows and check them in one transaction; return the lines of the audit log."""
+    backup: Reader,
+    manifest: dict[str, Any],
+    installation: Installation,
+    blobs: int,
+    progress: Progress,
+) -> tuple[int, access.Ended]:
+    """Put in all rows, check them and end what let accounts in, in one transaction.
+
+    Returns:
+        The lines of the audit log, and what was ended.
+    """
     tables = Table.metadata.sorted_tables
     with installation.writing() as db:
         connection = db.connection()
@@ -200,9 +233,18 @@ def _put_rows(
                 done()
         lines = _check_log(db, manifest)
         _check_references(db, backup, manifest)
-    if lines:
-        trail.keep_head(installation.head, (manifest["audit"]["last"], manifest["audit"]["hash"]))
-    return lines
+        ended = access.end_everybodys(db)
+        trail.record(
+            db, system("restore"), "installation.restored", "backup", manifest["made_at"],
+            rows=sum(manifest["rows"].values()), blobs=blobs, lines=lines,
+            sessions_ended=ended.sessions, tokens_revoked=ended.tokens, links_ended=ended.links,
+        )  # fmt: skip
+    return lines, ended
+
+
+def _open_accounts(db: Session) -> list[Account]:
+    found = db.scalars(select(User).where(User.active).order_by(User.role, User.username))
+    return [Account(u.username, u.name, u.role, u.password_hash is None) for u in found]
 
 
 def _check_log(db: Session, manifest: dict[str, Any]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -30,13 +29,13 @@ def given(db: Session, site_id: int, accession: str) -> str:
     return accession
 
 
-def following(db: Session, site_id: int, received: datetime) -> str:
+def following(db: Session, site_id: int, year: int) -> str:
     """Return the next number of a site and year: ONE-2026-00012 follows ONE-2026-00011.
 
     Whoever asks has taken its turn (`trail.take_turn`), so that two cases opened at once get two
     numbers. Numbers of another form that begin alike are passed over.
     """
-    stem = f"{db.get_one(Site, site_id).code}-{received.year}-"
+    stem = f"{db.get_one(Site, site_id).code}-{year}-"
     used = (
         select(Case.accession)
         .where(Case.site_id == site_id, Case.accession.startswith(stem, autoescape=True))

@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from cytolens.clinic import clock, trail
+from cytolens.clinic import clock, days, trail
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.desk import accession as numbers
 from cytolens.clinic.desk import entered, patients
@@ -90,8 +90,9 @@ def open_case(
     received = received_at or clock.now()
     if received > clock.now() + _AHEAD:
         raise Refused("A specimen cannot have been received in the future.")
-    details = checked(vocabulary(specimen), details or Details())
-    if details.collected_on is not None and details.collected_on > received.date():
+    zone = days.zone_of(db)
+    details = checked(vocabulary(specimen), details or Details(), days.today(zone))
+    if details.collected_on and details.collected_on > days.day_of(received, zone):
         raise Refused(
             "The specimen was received before it was collected.", fix="correct one of the days."
         )
@@ -101,7 +102,7 @@ def open_case(
     number = (
         numbers.given(db, site_id, accession)
         if accession.strip()
-        else numbers.following(db, site_id, received)
+        else numbers.following(db, site_id, days.day_of(received, zone).year)
     )
     case = Case(
         site_id=site_id,
@@ -141,8 +142,9 @@ def change(db: Session, actor: Actor, case_id: int, revision: int, details: Deta
     trail.take_turn(db)
     case = find(db, actor, case_id)
     fresh(case, revision)
-    details = checked(vocabulary(case.specimen), details)
-    if details.collected_on is not None and details.collected_on > case.received_at.date():
+    zone = days.zone_of(db)
+    details = checked(vocabulary(case.specimen), details, days.today(zone))
+    if details.collected_on and details.collected_on > days.day_of(case.received_at, zone):
         raise Refused("The specimen was received before that day.", fix="correct the day.")
     if details.blind != case.blind and not blind_is_open(case):
         raise Conflict(
@@ -201,7 +203,7 @@ def blind_is_open(case: Case) -> bool:
     return case.status == "open" and case.risk is None and case.pending == case.images_count
 
 
-def checked(words: Vocabulary, details: Details) -> Details:
+def checked(words: Vocabulary, details: Details, today: date) -> Details:
     """Return details as they are kept.
 
     Raises:
@@ -221,7 +223,7 @@ def checked(words: Vocabulary, details: Details) -> Details:
             expected="of " + ", ".join(known),
         )
     return Details(
-        entered.past(details.collected_on, "The day of collection"),
+        entered.past(details.collected_on, "The day of collection", today),
         entered.text(details.clinical, "The clinical text"),
         details.adequacy,
         tuple(code for code in known if code in details.indicators),

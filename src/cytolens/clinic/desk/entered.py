@@ -8,12 +8,11 @@ from datetime import date
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
 
-from cytolens.clinic import clock
+from cytolens.clinic import days
 from cytolens.clinic.errors import Refused
 from cytolens.clinic.folding import fold, folded
 
 _LARGEST = 2**31 - 1  # of the databases' integer keys
-_EARLIEST = date(1850, 1, 1)
 
 
 def line(value: str, what: str, most: int, *, required: bool = False) -> str:
@@ -34,29 +33,13 @@ def text(value: str, what: str, most: int = 10_000) -> str:
     return _measured(_clean(value, what).strip(), what, most, False)
 
 
-def day(value: str, what: str) -> date | None:
-    """Return the date of a form's field; an empty field is None.
-
-    Raises:
-        Refused: no date of the form 2026-11-21.
-    """
-    if not value.strip():
-        return None
-    try:
-        return date.fromisoformat(value.strip())
-    except ValueError as error:
-        raise Refused(
-            f"{what}: {value[:40]!r} is no date.", expected="such as 1980-01-31"
-        ) from error
-
-
-def past(value: date | None, what: str) -> date | None:
+def past(value: date | None, what: str, today: date) -> date | None:
     """Return a date that may lie between 1850 and today.
 
     Raises:
         Refused: it does not.
     """
-    if value is not None and not _EARLIEST <= value <= clock.now().date():
+    if value is not None and not days.FIRST <= value <= today:
         raise Refused(f"{what}: {value.isoformat()} cannot be.", expected="a day of the past")
     return value
 

@@ -23,12 +23,28 @@ class BundleView:
 
 
 @dataclass(frozen=True)
+class ExampleView:
+    """A training image of the bundle near to an image; see `bundle.prediction.NearExample`.
+
+    Attributes:
+        image: id of the image whose finding it stands with.
+    """
+
+    image: int
+    number: int
+    label: str
+    distance: float
+
+
+@dataclass(frozen=True)
 class FindingView:
     """What a bundle says of an image; see `tables.Finding`. Never a diagnosis.
 
     Attributes:
         probabilities: pairs of class and calibrated probability, the largest first.
         outside: the image lies outside what the bundle was made for; None: it cannot tell.
+        examples: the nearest training images, the nearest first; empty where the bundle carries
+            none.
     """
 
     label: str | None
@@ -39,6 +55,7 @@ class FindingView:
     reasons: tuple[str, ...]
     strangeness: float | None
     outside: bool | None
+    examples: tuple[ExampleView, ...]
     risk: float
     problem: str
     created_at: datetime
@@ -152,6 +169,7 @@ def _finding(finding: Finding) -> FindingView:
         reasons=tuple(finding.reasons),
         strangeness=strange,
         outside=None if strange is None else strange > 1,
+        examples=tuple(ExampleView(finding.image_id, **near) for near in finding.examples),
         risk=finding.risk,
         problem=finding.problem,
         created_at=finding.created_at,

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from cytolens.clinic import clock, trail
+from cytolens.clinic import clock, days, trail
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.desk import entered
 from cytolens.clinic.errors import Conflict, NotFound, Refused
@@ -146,15 +146,26 @@ def create(db: Session, actor: Actor, site_id: int, identity: Identity) -> Patie
     return patient
 
 
-def correct(db: Session, actor: Actor, patient_id: int, identity: Identity) -> Patient:
+def correct(
+    db: Session, actor: Actor, patient_id: int, revision: int, identity: Identity
+) -> Patient:
     """Correct what is known of a patient; the log names the fields, not what they hold.
+
+    Args:
+        revision: of the patient as it was looked at.
 
     Raises:
         Refused, NotFound, Conflict: as `find` and `create`.
+        Conflict: a stale revision.
     """
     actor.must(Action.WRITE_PATIENTS)
     trail.take_turn(db)
     patient = find(db, actor, patient_id)
+    if patient.revision != revision:
+        raise Conflict(
+            "The patient was corrected since you looked at it; nothing of yours was kept.",
+            fix="look at what is there now, then repeat what still applies.",
+        )
     identity = _checked(db, patient.site_id, identity, patient.id)
     changed = [name for name, value in vars(identity).items() if getattr(patient, name) != value]
     for name in changed:
@@ -169,6 +180,7 @@ def correct(db: Session, actor: Actor, patient_id: int, identity: Identity) -> P
             site=patient.site_id,
             fields=changed,
         )
+    db.flush()  # the revision is the new one
     return patient
 
 
@@ -207,7 +219,7 @@ def _checked(db: Session, site_id: int, identity: Identity, own_id: int | None) 
         entered.line(identity.number, "The patient's number", 64, required=True),
         entered.line(identity.family_name, "The family name", 120, required=True),
         entered.line(identity.given_name, "The given name", 120),
-        entered.past(identity.birth_date, "The date of birth"),
+        entered.past(identity.birth_date, "The date of birth", days.today(days.zone_of(db))),
         identity.sex,
     )
     taken = db.scalar(

@@ -7,7 +7,7 @@ made and stored, then one short transaction adds the version if the case is stil
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import event, select
 from sqlalchemy.orm import Mapper, Session, joinedload
@@ -164,6 +164,7 @@ def _read(
             version=1 if last is None else last.version + 1,
             at=_later(last),
             language=actor.language,
+            region=clinic.settings.region,
             before=None if last is None else ReportContent.from_json(last.content),
             reason=reason,
         )
@@ -198,7 +199,7 @@ def _make(
         cases.fresh(case, revision)
         check_status(case, content.status)
         _unchanged(db, actor, case, content)
-        at = datetime.fromisoformat(content.created_at)
+        at = datetime.fromisoformat(content.created_at).astimezone(UTC)
         bundles = [model.bundle for model in content.models]
         report = Report(
             case_id=case.id,

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from cytolens.clinic.documents.content import Change, ReportContent
 
 
 def changes(before: ReportContent, after: ReportContent) -> tuple[Change, ...]:
     """Return what is different, in the order of the document; its words are compared."""
     old, new = _fields(before), _fields(after)
+    if _at(before) == _at(after):  # the same moment; the laboratory's time zone was set anew
+        old["Received"] = new["Received"]
     return tuple(Change(name, old[name], new[name]) for name in new if old[name] != new[name])
+
+
+def _at(content: ReportContent) -> datetime | None:
+    at = content.specimen.received_at
+    return datetime.fromisoformat(at) if at else None
 
 
 def _fields(content: ReportContent) -> dict[str, str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cytolens.bundle.model_card.words import at, defined, table, texts
-from cytolens.clinic import tables
+from cytolens.clinic import days, tables
 from cytolens.clinic.documents.changes import changes
 from cytolens.clinic.documents.content import (
     Diagnosis,
@@ -53,6 +53,7 @@ def compose(
     version: int,
     at: datetime,
     language: str,
+    region: str = "",
     before: ReportContent | None = None,
     reason: str = "",
 ) -> ReportContent:
@@ -62,12 +63,14 @@ def compose(
         reading: whose category is the diagnosis.
         doctor: who signs, or drafts.
         at: when; the time of the signature unless `status` is "preliminary".
-        language: of the document; English where it has none.
+        language: of the document; English where it has none; region: of the laboratory.
         before: the version before, to tell what changed.
     """
     words = vocabulary(case.specimen)
     category = words.category(reading.category)
     terms = {term.code: Word(term.code, term.name) for term in words.adequacy + words.indicators}
+    zone = days.zone_of(db)
+    now = days.here(at, zone).isoformat()
     used = db.scalars(
         select(tables.Model)
         .where(tables.Model.id.in_(select(Finding.model_id).join(Image).where(_of(case))))
@@ -80,8 +83,8 @@ def compose(
             kind=Word(words.code, words.name),
             tissue=words.tissue,
             accession=case.accession,
-            received_at=case.received_at.isoformat(),
-            opened_at=case.created_at.isoformat(),
+            received_at=days.here(case.received_at, zone).isoformat(),
+            opened_at=case.created_at.astimezone(UTC).isoformat(),
             collected_on=_day(case.collected_on),
             clinical=case.clinical,
         ),
@@ -95,18 +98,17 @@ def compose(
             category=Word(category.code, category.name),
             verdict=reading.verdict,
             blind=reading.blind,
-            entered_at=reading.created_at.isoformat(),
+            entered_at=days.here(reading.created_at, zone).isoformat(),
             comment=reading.comment,
             decision=reading.decision or "",
         ),
         system=_system(db, case),
-        doctor=Doctor(
-            doctor.username, doctor.name, "" if status == "preliminary" else at.isoformat()
-        ),
+        doctor=Doctor(doctor.username, doctor.name, "" if status == "preliminary" else now),
         status=status,
         version=version,
-        created_at=at.isoformat(),
+        created_at=now,
         language=language if language in LANGUAGES else "en",
+        region=region,
         pictures=_pictures(db, case),
         models=tuple(map(_model, used)),
         reason=reason,

@@ -50,8 +50,10 @@ class Sample:
     Attributes:
         kind: its type.
         tissue: of the vocabulary.
-        collected_on: ISO date or ""; received_at, opened_at: ISO times, UTC. A case is opened once,
-            so that `opened_at` with the laboratory and the accession number names it for good.
+        collected_on: ISO date or "".
+        received_at: ISO time, with the offset of the laboratory, as all of the content's but one.
+        opened_at: ISO time, UTC. A case is opened once, so that this with the laboratory and the
+            accession number names it for good, whatever time zone is chosen later.
         clinical: history and question.
     """
 
@@ -223,7 +225,7 @@ class ReportContent:
     Attributes:
         status: "preliminary", "final", "amended".
         created_at: ISO time.
-        language: of the document, "en" or "es".
+        language: of the document, "en" or "es"; region: whose way of writing numbers it takes.
         reason: why it was amended.
         before: `sha256` of the version before; "": it is the first.
         format: of this content.
@@ -247,6 +249,7 @@ class ReportContent:
     changes: tuple[Change, ...] = ()
     disclaimer: str = NOT_A_DIAGNOSIS
     format: int = FORMAT
+    region: str = ""
 
     @property
     def signed(self) -> bool:

@@ -22,7 +22,7 @@ def dicom(
     """Return one picture as a DICOM file.
 
     All files of a case share its study; those of a version of its report are one series. Times
-    are those of the report, so that the same report gives the same file.
+    are those of the report, so that the same report gives the same file; all at its offset.
 
     Args:
         picture: which one of the content's.
@@ -41,7 +41,7 @@ def dicom(
     person, specimen = content.patient, content.specimen
     kind = explained.method if explained else "image"
     at = datetime.fromisoformat(content.doctor.signed_at or content.created_at)
-    opened = datetime.fromisoformat(specimen.received_at)
+    opened = datetime.fromisoformat(specimen.received_at).astimezone(at.tzinfo)  # one offset a file
     short = _line(specimen.accession, _SHORT)
     made: Any = SCImage(
         pixel_array=pixels,
@@ -91,7 +91,8 @@ def dicom(
     made.DateOfSecondaryCapture = at.strftime("%Y%m%d")
     made.TimeOfSecondaryCapture = at.strftime("%H%M%S")
     for equipment in made.ContributingEquipmentSequence:
-        equipment.ContributionDateTime = at.strftime("%Y%m%d%H%M%S")
+        equipment.ContributionDateTime = at.strftime("%Y%m%d%H%M%S%z")
+    made.TimezoneOffsetFromUTC = at.strftime("%z")
     written = io.BytesIO()
     made.save_as(written)
     return written.getvalue()

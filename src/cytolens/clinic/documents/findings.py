@@ -19,7 +19,7 @@ from cytolens.clinic.documents.content import Model, Picture, ReportContent, Sco
 from cytolens.clinic.documents.translation import count, number, percent
 
 
-def system(content: ReportContent, language: str, say: Say) -> list[Block]:
+def system(content: ReportContent, locale: str, say: Say) -> list[Block]:
     """Return the finding of the whole case, and which bundles made it."""
     found = content.system
     counts = [
@@ -29,8 +29,8 @@ def system(content: ReportContent, language: str, say: Say) -> list[Block]:
         ("with a finding that decides nothing", found.undecided),
         ("without a finding", found.pending),
     ]
-    images = ", ".join(f"{count(n, language)} {say(what)}" for what, n in counts if n)
-    total = count(found.images, language)
+    images = ", ".join(f"{count(n, locale)} {say(what)}" for what, n in counts if n)
+    total = count(found.images, locale)
     return [
         heading(say("Finding of the system")),
         text(say(content.disclaimer), strong=True),
@@ -39,7 +39,7 @@ def system(content: ReportContent, language: str, say: Say) -> list[Block]:
                 (say("Decision"), say(DECISIONS.get(found.decision, found.decision))),
                 (
                     say("Highest risk of an image"),
-                    DASH if found.risk is None else percent(found.risk, language),
+                    DASH if found.risk is None else percent(found.risk, locale),
                 ),
                 (say("Images"), f"{total}: {images}" if images else total),
                 *((say("Bundle"), _bundle(model, say)) for model in content.models),
@@ -55,11 +55,11 @@ def _bundle(model: Model, say: Say) -> str:
     return "\n".join(lines)
 
 
-def pictures(content: ReportContent, language: str, say: Say) -> list[Block]:
+def pictures(content: ReportContent, locale: str, say: Say) -> list[Block]:
     """Return the images that are shown, each with its finding."""
     if not content.pictures:
         return []
-    shown = [_picture(content, n, one, language, say) for n, one in enumerate(content.pictures)]
+    shown = [_picture(content, n, one, locale, say) for n, one in enumerate(content.pictures)]
     blocks = [heading(say("Images of the highest risk")), {"kind": "pictures", "pictures": shown}]
     if any(picture.overlay for picture in content.pictures):
         note = say("The colours of an explanation show what moved the network, not a lesion.")
@@ -68,7 +68,7 @@ def pictures(content: ReportContent, language: str, say: Say) -> list[Block]:
 
 
 def _picture(
-    content: ReportContent, place: int, found: Picture, language: str, say: Say
+    content: ReportContent, place: int, found: Picture, locale: str, say: Say
 ) -> dict[str, Any]:
     caption = [f"{place + 1}. {found.name} ({found.width} × {found.height} px)"]
     if found.problem:
@@ -76,9 +76,9 @@ def _picture(
     if found.label and found.probability is not None:
         calibrated = any(m.bundle == found.bundle and m.calibrated for m in content.models)
         kind = say("calibrated probability") if calibrated else say("probability")
-        caption.append(f"{found.label}: {kind} {percent(found.probability, language)}")
+        caption.append(f"{found.label}: {kind} {percent(found.probability, locale)}")
     if found.level is not None:
-        level = percent(found.level, language)
+        level = percent(found.level, locale)
         inside = ", ".join(found.inside) or say("none")
         caption.append(say("Classes at {level}: {classes}", level=level, classes=inside))
     caption.append(f"{say('Decision')}: {say(DECISIONS.get(found.decision, found.decision))}")
@@ -99,29 +99,29 @@ def _picture(
     }
 
 
-def limits(content: ReportContent, language: str, say: Say) -> list[Block]:
+def limits(content: ReportContent, locale: str, say: Say) -> list[Block]:
     """Return what each bundle's card says of its data and scores."""
     blocks = [heading(say("Limits of the system"))] if content.models else []
     for model in content.models:
-        blocks.append(points(model.name, _limits(model, language, say)))
+        blocks.append(points(model.name, _limits(model, locale, say)))
         if model.scores:
             interval = say("Interval")
             if model.level_scores is not None:
-                level = percent(model.level_scores, language)
+                level = percent(model.level_scores, locale)
                 interval = say("Interval ({level})", level=level)
-            rows = [_score(score, language, say) for score in model.scores]
+            rows = [_score(score, locale, say) for score in model.scores]
             blocks.append(table([say("Score"), say("Value"), interval], rows))
     return blocks
 
 
-def _score(score: Score, language: str, say: Say) -> list[str]:
+def _score(score: Score, locale: str, say: Say) -> list[str]:
     span = DASH
     if score.low is not None and score.high is not None:
-        span = f"{number(score.low, language)} {DASH} {number(score.high, language)}"
-    return [say(score.name), number(score.value, language), span]
+        span = f"{number(score.low, locale)} {DASH} {number(score.high, locale)}"
+    return [say(score.name), number(score.value, locale), span]
 
 
-def _limits(model: Model, language: str, say: Say) -> list[str]:
+def _limits(model: Model, locale: str, say: Say) -> list[str]:
     classes = ", ".join(model.classes) or DASH
     said = [say("It knows these classes and no others: {classes}.", classes=classes)]
     if model.abnormal:
@@ -137,8 +137,8 @@ def _limits(model: Model, language: str, say: Say) -> list[str]:
         said.append(
             say(
                 "Scores of {n} images that it had not seen, in {groups} groups ({unit}).",
-                n=count(model.images, language),
-                groups=DASH if model.groups is None else count(model.groups, language),
+                n=count(model.images, locale),
+                groups=DASH if model.groups is None else count(model.groups, locale),
                 unit=say(model.unit) if model.unit else say("not named"),
             )
         )

@@ -7,7 +7,7 @@ text ever becomes a part of the template's own language.
 from __future__ import annotations
 
 import textwrap
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from cytolens.clinic.documents import findings
@@ -24,6 +24,7 @@ from cytolens.clinic.documents.blocks import (
 from cytolens.clinic.documents.content import ReportContent
 from cytolens.clinic.documents.glyphs import lacks_glyphs, shown
 from cytolens.clinic.documents.translation import day, moment, translator
+from cytolens.clinic.locales import locale_of
 
 STATUS = {
     "preliminary": "PRELIMINARY – not signed",
@@ -41,8 +42,9 @@ SEXES = {"female": "female", "male": "male", "other": "other", "unknown": "unkno
 
 def layout(content: ReportContent, language: str) -> dict[str, Any]:
     """Return what the template shows, as plain data."""
-    say = translator(language)
-    made = _Layout(content, language, say)
+    locale = locale_of(language, content.region)
+    say = translator(locale)
+    made = _Layout(content, locale, say)
     found: dict[str, Any] = {
         "language": language,
         "title": f"{say('Report')}: {say(content.specimen.kind.name)}",
@@ -60,7 +62,7 @@ def layout(content: ReportContent, language: str) -> dict[str, Any]:
     }
     note = lacks_glyphs(_joined(found))
     found = _shown(found)
-    at = datetime.fromisoformat(content.doctor.signed_at or content.created_at)
+    at = datetime.fromisoformat(content.doctor.signed_at or content.created_at).astimezone(UTC)
     found["date"] = [at.year, at.month, at.day, at.hour, at.minute, at.second]
     found["sha256"] = content.sha256
     found["hash"] = say("SHA-256 of the content")
@@ -71,13 +73,13 @@ def layout(content: ReportContent, language: str) -> dict[str, Any]:
 
 
 class _Layout:
-    def __init__(self, content: ReportContent, language: str, say: Say) -> None:
+    def __init__(self, content: ReportContent, locale: str, say: Say) -> None:
         self.content = content
-        self.language = language
+        self.locale = locale
         self.say = say
 
     def blocks(self) -> list[Block]:
-        told = self.content, self.language, self.say
+        told = self.content, self.locale, self.say
         return [
             *self._amendment(),
             self._who(),
@@ -107,9 +109,9 @@ class _Layout:
             return DASH
         match field:
             case "Date of birth" | "Collected":
-                return day(value, self.language)
+                return day(value, self.locale)
             case "Received":
-                return moment(value, self.language)
+                return moment(value, self.locale)
             case "Category":
                 code, _, name = value.partition(": ")
                 return f"{code}: {self.say(name)}"
@@ -125,15 +127,15 @@ class _Layout:
         patient = [
             (say("Name"), ", ".join(filter(None, (person.family_name, person.given_name)))),
             (say("Number"), person.number),
-            (say("Date of birth"), day(person.birth_date, self.language)),
+            (say("Date of birth"), day(person.birth_date, self.locale)),
             (say("Sex"), say(SEXES.get(person.sex, person.sex))),
         ]
         sample = [
             (say("Laboratory"), self.content.laboratory.name),
             (say("Type"), say(specimen.kind.name)),
             (say("Accession number"), specimen.accession),
-            (say("Collected"), day(specimen.collected_on, self.language)),
-            (say("Received"), moment(specimen.received_at, self.language)),
+            (say("Collected"), day(specimen.collected_on, self.locale)),
+            (say("Received"), moment(specimen.received_at, self.locale)),
         ]
         below = [
             (say("Clinical question"), specimen.clinical),
@@ -172,14 +174,14 @@ class _Layout:
     def _signed(self, name: str, at: str) -> str:
         if not at:
             return self.say("{name} – not signed yet", name=name)
-        when = moment(at, self.language)
+        when = moment(at, self.locale)
         return self.say("Signed by {name}, {when}", name=name, when=when)
 
     def _signature(self) -> list[Block]:
         say, content = self.say, self.content
         rows = [
             (say("Doctor"), f"{content.doctor.name} ({content.doctor.username})"),
-            (say("Signed"), moment(content.doctor.signed_at, self.language) or say("not yet")),
+            (say("Signed"), moment(content.doctor.signed_at, self.locale) or say("not yet")),
             (say("Version"), f"{content.version}, {say(STATUS[content.status])}"),
         ]
         if content.before:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cytolens.bundle import Bundle, Prediction, load_bundle
 from cytolens.clinic.inference import findings, queue
+from cytolens.clinic.inference.examples import NEAREST
 from cytolens.clinic.inference.loop import Loop, log
 from cytolens.clinic.inference.pictures import read_picture
 from cytolens.clinic.inference.queue import Ready, Taken
@@ -25,6 +26,7 @@ _SWEEP = 5.0  # seconds between two looks for leases that ran out
 _AGAIN = 60.0  # seconds until a bundle that could not be loaded is tried again
 
 Load = Callable[[Path], Bundle]
+_LOAD: Load = partial(load_bundle, examples=NEAREST)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Analyst:
         load: loads the bundle of a folder.
     """
 
-    def __init__(self, loop: Loop, load: Load = load_bundle) -> None:
+    def __init__(self, loop: Loop, load: Load = _LOAD) -> None:
         self._loop, self._clinic, self._load_bundle = loop, loop.clinic, load
         self._loaded: dict[str, _Loaded] = {}
         self._refused: dict[str, float] = {}  # bundle id → when it may be tried again

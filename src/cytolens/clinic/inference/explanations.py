@@ -11,13 +11,13 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cytolens.clinic import clock
+from cytolens.clinic import clock, trail
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.desk import cases
 from cytolens.clinic.errors import Conflict, NotAllowed, NotFound
 from cytolens.clinic.inference import images, queue
 from cytolens.clinic.rights import Action
-from cytolens.clinic.tables import Case, Finding, Job, Overlay
+from cytolens.clinic.tables import Case, Finding, Job, Model, Overlay
 
 OFFERED: dict[str, str] = {  # name of `cytolens.explain.METHODS` → title; the quick ones first
     "grad_cam": "Grad-CAM",
@@ -54,17 +54,25 @@ def find(db: Session, actor: Actor, image_id: int, method: str) -> Overlay | Non
 def ask(db: Session, actor: Actor, image_id: int, method: str) -> Overlay | None:
     """Return an explanation; None: it is being made, ask again soon. Needs a session that writes.
 
+    Who asks first for one that is not there stands in the audit log; who looks at it later has
+    looked at the findings of the case, which stands there too.
+
     Raises:
         NotFound, NotAllowed: as `find`.
         Conflict: the image has no finding to explain, or explaining it failed.
     """
+    trail.take_turn(db)
     found = find(db, actor, image_id, method)
     if found is not None:
         return found
-    label = db.execute(select(Finding.label).where(Finding.image_id == image_id)).first()
-    if label is None:
+    finding = db.execute(
+        select(Finding.label, Model.bundle)
+        .join(Model, Model.id == Finding.model_id)
+        .where(Finding.image_id == image_id)
+    ).first()
+    if finding is None:
         return None  # the finding comes first
-    if label[0] is None:
+    if finding.label is None:
         raise Conflict("This image was not analysed; there is nothing to explain.")
     job = db.scalar(
         select(Job).where(
@@ -83,6 +91,17 @@ def ask(db: Session, actor: Actor, image_id: int, method: str) -> Overlay | None
             )
         )
         db.flush()
+        trail.record(
+            db,
+            actor,
+            "explanation.asked",
+            "image",
+            image_id,
+            site=case.site_id,
+            bundle=finding.bundle,
+            case=case.id,
+            method=method,
+        )
     elif job.state == "failed":
         raise Conflict(
             f"{OFFERED[method]} could not be made of this image: {job.problem}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -121,6 +122,7 @@ def _row(prediction: Prediction, abnormal: Sequence[str] | None) -> dict[str, An
         "decision": "refer" if broken else prediction.decision,
         "reasons": ["it was not analysed"] if broken else list(prediction.reasons),
         "strangeness": None if strange is None else strange.score / strange.limit,
+        "examples": [asdict(one) for one in prediction.examples],
         "risk": risk(prediction, abnormal),
         "problem": prediction.problem,
     }

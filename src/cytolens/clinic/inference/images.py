@@ -13,8 +13,8 @@ from cytolens.clinic.tables import Case, Image
 _LARGEST = 2**31 - 1  # of the databases' integers
 
 
-def find(db: Session, actor: Actor, image_id: int) -> Image:
-    """Return an image whose picture is kept.
+def find(db: Session, actor: Actor, image_id: int, *, kept: bool = True) -> Image:
+    """Return an image whose picture is kept; with `kept=False` also one whose picture is not.
 
     Raises:
         NotFound: none, of another site, or its time of keeping is over.
@@ -25,7 +25,7 @@ def find(db: Session, actor: Actor, image_id: int) -> Image:
     if found is None or not actor.sees(found[1]):
         raise NotFound("There is no such image.", fix="look for its case in the worklist.")
     image: Image = found[0]
-    if image.removed_at is not None:
+    if kept and image.removed_at is not None:
         raise NotFound(
             "The picture of this image was removed when the time for keeping it was over.",
             fix="its finding and its case's reports are kept.",

@@ -22,7 +22,7 @@ from cytolens.clinic import clock, trail
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import Conflict, NotFound, Refused
 from cytolens.clinic.installation import Installation
-from cytolens.clinic.management.unpacking import unpack
+from cytolens.clinic.management.unpacking import NEW, unpack
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Finding, Model
 from cytolens.clinic.tables.inference import CLASS_NAME
@@ -83,11 +83,11 @@ def install(
         place = installation.settings.bundles
         with writing(place, "the bundle"):
             place.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".new.", dir=place) as made:
+            with tempfile.TemporaryDirectory(prefix=NEW, dir=place) as made:
                 folder = Path(made) / "bundle"
                 folder.mkdir()
                 left = unpack(source, folder)
-                loaded = load_bundle(folder)
+                loaded = load_bundle(folder, examples=1)  # so that they are looked at
                 _check_classes(loaded.classes)
                 _check_predicts(loaded)
                 name = bundle_id(folder)

@@ -13,6 +13,7 @@ from cytolens.clinic import clock, trail
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import Refused
 from cytolens.clinic.installation import Installation
+from cytolens.clinic.management import ownership
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Case, Choice, Image, Overlay, QualityDraw, Report
 from cytolens.clinic.tables.cases import SIGNED
@@ -21,6 +22,7 @@ CHOICE = "retention"
 MOST_MONTHS = 1200
 ADVISED_MONTHS = 60
 _CASES = 100  # of one transaction
+_AT_ONCE = 10_000  # rows
 _GRACE = timedelta(days=1)  # what was put later may be about to be used by a new upload
 
 
@@ -106,13 +108,14 @@ def apply(installation: Installation, actor: Actor) -> Removed:
     the next call ends what was begun, and nothing that is referred to is missing.
 
     Raises:
-        Refused: images are kept for good.
+        Refused: images are kept for good, or their store is another installation's.
     """
     actor.must(Action.MANAGE_RETENTION)
     with installation.reading() as db:
         chosen = months(db)
     if chosen is None:
         raise Refused("Images are kept for good.", fix="choose a number of months first.")
+    ownership.check(installation)
     before = earlier(clock.now(), chosen)
     cases = images = 0
     while True:
@@ -194,11 +197,13 @@ def referred_blobs(db: Session, *, removed: bool) -> Iterator[str]:
 
     An explanation's blobs go with its image.
     """
+    streamed = {"yield_per": _AT_ONCE}
     which = Image.removed_at.is_not(None) if removed else Image.removed_at.is_(None)
-    for pair in db.execute(select(Image.sha256, Image.thumbnail).where(which)):
+    images = select(Image.sha256, Image.thumbnail).where(which)
+    for pair in db.execute(images, execution_options=streamed):
         yield from pair
     overlays = select(Overlay.overlay, Overlay.raw).join(Image, Image.id == Overlay.image_id)
-    for pair in db.execute(overlays.where(which)):
+    for pair in db.execute(overlays.where(which), execution_options=streamed):
         yield from pair
     if not removed:
-        yield from db.scalars(select(Report.pdf))
+        yield from db.scalars(select(Report.pdf), execution_options=streamed)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cytolens.clinic import clock, trail
-from cytolens.clinic.accounts import invitations, lockout, second_factor, sessions, tokens
+from cytolens.clinic.accounts import access, invitations, lockout, second_factor, tokens
 from cytolens.clinic.accounts.names import clean_language, clean_name, clean_username
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import Conflict, NotFound, Refused
@@ -106,7 +106,7 @@ def disable(db: Session, actor: Actor, user_id: int) -> None:
     if user.role == Role.ADMINISTRATOR:
         _must_not_be_last(db, user)
     user.active = False
-    _end_everything(db, user_id)
+    access.end(db, user)
     trail.record(db, actor, "user.disabled", "user", user_id)
 
 
@@ -120,7 +120,7 @@ def enable(db: Session, actor: Actor, user_id: int) -> None:
     user = get(db, user_id)
     if not user.active:
         user.active = True
-        lockout.open_again(user)
+        lockout.open_again(db, user)
         trail.record(db, actor, "user.enabled", "user", user_id)
 
 
@@ -136,8 +136,8 @@ def reset(db: Session, actor: Actor, user_id: int) -> str:
     if not user.active:
         raise Conflict("The account is disabled.", fix="enable it first.")
     user.password_hash = None
-    lockout.open_again(user)
-    _end_everything(db, user_id)
+    lockout.open_again(db, user)
+    access.end(db, user)
     trail.record(db, actor, "user.reset", "user", user_id)
     return invitations.invite(db, actor, user)
 
@@ -165,12 +165,6 @@ def get(db: Session, user_id: int) -> User:
     if user is None:
         raise NotFound("There is no such account.")
     return user
-
-
-def _end_everything(db: Session, user_id: int) -> None:
-    sessions.end_all(db, user_id)
-    tokens.revoke_all(db, user_id)
-    invitations.revoke(db, user_id)
 
 
 def _must_not_be_self(actor: Actor, user_id: int, what: str) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from cytolens.clinic.database import Database
-from cytolens.clinic.tables import Table
+from cytolens.clinic.tables import Table, kept
 from cytolens.core.errors import InputError
 
 _LOCK = 0x6D696772  # of PostgreSQL: one upgrade at a time
@@ -77,6 +77,15 @@ def upgrade(database: Database) -> tuple[str | None, str]:
             environment.configure(**_settings(connection))
             environment.run_migrations()
     return before, latest()
+
+
+def protect(database: Database) -> list[str]:
+    """Make the triggers of rows that are never changed anew where one lacks; return the flaws."""
+    with _alone(database) as connection:
+        found = kept.flaws(connection)
+        if found:
+            kept.make(connection, kept.KEPT)
+    return found
 
 
 def stamp(database: Database) -> None:

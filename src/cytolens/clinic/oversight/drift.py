@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Integer, Select, cast, extract, func, select
 from sqlalchemy.orm import Session
 
+from cytolens.clinic import days
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.oversight.period import Period, at_sites, begin
 from cytolens.clinic.oversight.stability import SHIFTED, WATCH, ks, ks_noise, psi, psi_noise
@@ -21,7 +22,6 @@ from cytolens.evaluation import wilson
 FIRST = 500  # findings of a bundle that later ones are compared with
 LEAST_CASES = 30
 RISK_BINS = 10
-_DAY = 86400
 
 Floats = NDArray[np.float64]
 
@@ -97,7 +97,7 @@ class _Rows:
 
     ids: NDArray[np.int64]
     model: NDArray[np.int64]
-    day: NDArray[np.int64]  # since 1970
+    second: NDArray[np.int64]  # since 1970
     case: NDArray[np.int64]
     risk: Floats
     strangeness: Floats  # NaN: cannot tell
@@ -137,7 +137,8 @@ def drift(db: Session, actor: Actor, period: Period) -> list[BundleDrift]:
             .limit(FIRST)
         )
         model = db.get_one(Model, model_id)
-        drifts.append(_drift_of(model, found.take(found.model == model_id), _rows(db, first)))
+        rows = found.take(found.model == model_id)
+        drifts.append(_drift_of(model, rows, _rows(db, first), period.zone))
     return sorted(drifts, key=lambda d: (d.status != "active", d.specimen))
 
 
@@ -154,8 +155,8 @@ def judge_scores(
     return "stable"
 
 
-def _drift_of(model: Model, period: _Rows, reference: _Rows) -> BundleDrift:
-    known = period.scored
+def _drift_of(model: Model, rows: _Rows, reference: _Rows, zone: tzinfo) -> BundleDrift:
+    known = rows.scored
     later = known.take(~np.isin(known.ids, reference.ids))
     few = min(later.cases, reference.cases)
     index = distance = noise = distance_noise = None
@@ -177,7 +178,7 @@ def _drift_of(model: Model, period: _Rows, reference: _Rows) -> BundleDrift:
         version=model.version,
         specimen=model.specimen,
         status=model.status,
-        weeks=_weeks(period, reference),
+        weeks=_weeks(rows, reference, zone),
         reference=len(reference),
         reference_cases=reference.cases,
         images=len(later),
@@ -209,16 +210,20 @@ def _expected_out(model: Model, reference: _Rows) -> tuple[float | None, str]:
     return wilson(round(share * reference.cases), reference.cases)[1], "reference"
 
 
-def _weeks(rows: _Rows, reference: _Rows) -> list[Week]:
-    starts = rows.day - (rows.day + 3) % 7  # 1970-01-01 was a Thursday
+def _weeks(rows: _Rows, reference: _Rows, zone: tzinfo) -> list[Week]:
+    ends = (datetime.fromtimestamp(int(of), UTC) for of in (rows.second.min(), rows.second.max()))
+    first, last = (begin(days.day_of(end, zone), "week") for end in ends)
+    mondays = [first + timedelta(weeks=n) for n in range((last - first).days // 7 + 1)]
+    edges = np.array([days.start(monday, zone).timestamp() for monday in mondays])  # [weeks]
+    places = np.searchsorted(edges, rows.second, side="right") - 1  # [n], 0…weeks - 1
     weeks = []
-    for start in np.unique(starts).tolist():
-        week = rows.take(starts == start)
+    for place in np.unique(places).tolist():
+        week = rows.take(places == place)
         scored = week.scored
         told = scored.strangeness[~np.isnan(scored.strangeness)]
         weeks.append(
             Week(
-                start=datetime.fromtimestamp(start * _DAY, UTC).date(),
+                start=mondays[place],
                 images=len(week),
                 cases=week.cases,
                 out=_out(scored),
@@ -229,7 +234,6 @@ def _weeks(rows: _Rows, reference: _Rows) -> list[Week]:
                 psi=psi(reference.risk, scored.risk) if len(scored) and len(reference) else None,
             )
         )
-    assert all(begin(week.start, "week") == week.start for week in weeks)
     return weeks
 
 
@@ -280,7 +284,7 @@ def _rows(db: Session, asked: Select[Any]) -> _Rows:
     return _Rows(
         ids=whole[:, 0],
         model=whole[:, 1],
-        day=whole[:, 2] // _DAY,
+        second=whole[:, 2],
         case=whole[:, 3],
         risk=table[:, 4],
         strangeness=table[:, 5],

@@ -99,7 +99,7 @@ def figures(
     kinds = sorted({row[1] for row in received} | {case.specimen for case in signed})
     of_step: dict[date, list[Signed]] = {step: [] for step in steps}
     for case in signed:
-        of_step[begin(case.signed_at.date(), by)].append(case)
+        of_step[begin(period.day(case.signed_at), by)].append(case)
     return Figures(
         period=period,
         by=by,
@@ -160,7 +160,7 @@ def _received(
     )
     if specimen:
         asked = asked.where(Case.specimen == specimen)
-    return [(at.date(), kind, images) for at, kind, images in db.execute(asked)]
+    return [(period.day(at), kind, images) for at, kind, images in db.execute(asked)]
 
 
 def _volumes(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from sqlalchemy import ColumnElement, true
 from sqlalchemy.orm import InstrumentedAttribute
 
-from cytolens.clinic import clock
+from cytolens.clinic import days
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import Refused
 from cytolens.clinic.tables import Case
@@ -17,12 +17,11 @@ STEPS = ("day", "week", "month")
 _USUAL_DAYS = 90
 _MOST_DAYS = 3700
 _MOST_STEPS = 400
-_EARLIEST, _LATEST = 1900, 2200  # years
 
 
 @dataclass(frozen=True)
 class Period:
-    """Days from `first` to `last`, both included, UTC.
+    """Days from `first` to `last`, both included, as they begin in a time zone.
 
     Raises:
         Refused: the last before the first, or more than about ten years.
@@ -30,6 +29,7 @@ class Period:
 
     first: date
     last: date
+    zone: tzinfo = UTC
 
     def __post_init__(self) -> None:
         if self.last < self.first:
@@ -40,12 +40,17 @@ class Period:
     @property
     def start(self) -> datetime:
         """The first moment."""
-        return datetime.combine(self.first, time.min, UTC)
+        return days.start(self.first, self.zone)
 
     @property
     def end(self) -> datetime:
         """The first moment after it."""
-        return datetime.combine(self.last + timedelta(days=1), time.min, UTC)
+        return days.end(self.last, self.zone)
+
+    def day(self, moment: datetime) -> date:
+        """Return the day of a moment within it."""
+        # Where clocks were set back over midnight, a moment after it may have the day before.
+        return min(max(days.day_of(moment, self.zone), self.first), self.last)
 
     def steps(self, by: str) -> list[date]:
         """Return the first day of each day, week (Monday) or month that it touches.
@@ -73,13 +78,13 @@ def begin(of: date, by: str) -> date:
     return of.replace(day=1) if by == "month" else of
 
 
-def period(first: date | None = None, last: date | None = None) -> Period:
+def period(first: date | None = None, last: date | None = None, zone: tzinfo = UTC) -> Period:
     """Return a period; without a last day it ends today, without a first it has 90 days."""
-    last = last or clock.now().date()
-    return Period(first or last - timedelta(days=_USUAL_DAYS - 1), last)
+    last = last or days.today(zone)
+    return Period(first or last - timedelta(days=_USUAL_DAYS - 1), last, zone)
 
 
-def month(text: str) -> Period:
+def month(text: str, zone: tzinfo = UTC) -> Period:
     """Return the month "2026-11".
 
     Raises:
@@ -87,12 +92,12 @@ def month(text: str) -> Period:
     """
     try:
         first = date.fromisoformat(f"{text}-01")
-        if not _EARLIEST <= first.year <= _LATEST:
+        if not days.FIRST <= first <= days.LAST:
             raise ValueError("of no clinic")
     except ValueError as error:
         raise Refused(f"{text[:20]!r} is no month.", expected="2026-11") from error
     following = (first + timedelta(days=31)).replace(day=1)
-    return Period(first, following - timedelta(days=1))
+    return Period(first, following - timedelta(days=1), zone)
 
 
 def at_sites(actor: Actor, site: InstrumentedAttribute[int] = Case.site_id) -> ColumnElement[bool]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cytolens.clinic import clock, trail
+from cytolens.clinic import clock, days, trail
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import NotFound, Refused
 from cytolens.clinic.oversight.period import at_sites, month
@@ -120,7 +120,8 @@ def draw(db: Session, actor: Actor, period: str, seed: int | None = None) -> lis
         Refused: no month, or one that has not begun.
     """
     actor.must(Action.DRAW_QUALITY)
-    if month(period).first > clock.now().date():
+    zone = days.zone_of(db)
+    if month(period, zone).first > days.today(zone):
         raise Refused(f"The month {period} has not begun.")
     trail.take_turn(db)
     signed = _signed(db, actor, period)
@@ -193,7 +194,7 @@ class _Case(NamedTuple):
 def _signed(db: Session, actor: Actor, period: str) -> defaultdict[int, _Signed]:
     """Return them by site."""
     found: defaultdict[int, _Signed] = defaultdict(lambda: _Signed([], []))
-    for case in signed_cases(db, actor, month(period)):
+    for case in signed_cases(db, actor, month(period, days.zone_of(db))):
         if case.severity >= 0:
             found[case.site][case.severity > 0].append(case.case)
     return found

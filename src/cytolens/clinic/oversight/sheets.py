@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, tzinfo
 
+from cytolens.clinic.days import here
 from cytolens.clinic.oversight.agreement import Agreement, Kappa
 from cytolens.clinic.oversight.drift import BundleDrift
 from cytolens.clinic.oversight.figures import Figures
@@ -50,7 +51,7 @@ def sheets(told: Told, _: Words) -> list[Sheet]:
         _confusion(told.agreement, _),
         _kappas(told.agreement, _),
         _doctors(told.agreement, _),
-        _overrides(told.agreement, _),
+        _overrides(told.agreement, told.figures.period.zone, _),
         _drifts(told.drifts, _),
         _samples(told.samples, _),
         _results(told.results, _),
@@ -146,7 +147,7 @@ def _doctors(found: Agreement, _: Words) -> Sheet:
     return Sheet(_("By doctor"), head, rows)
 
 
-def _overrides(found: Agreement, _: Words) -> Sheet:
+def _overrides(found: Agreement, zone: tzinfo, _: Words) -> Sheet:
     head = [
         _("Accession"), _("Specimen type"), _("System"), _("Category"), _("Verdict"), _("Doctor"),
         _("Signed"),
@@ -157,7 +158,7 @@ def _overrides(found: Agreement, _: Words) -> Sheet:
         [
             case.accession, _specimen(case.specimen, _),
             said.get(case.decision or "", _("Nothing said")), case.category,
-            verdicts[case.verdict], case.doctor, f"{case.signed_at:%Y-%m-%d %H:%M}",
+            verdicts[case.verdict], case.doctor, clocks(case.signed_at, zone),
         ]
         for case in found.overrides
     ]  # fmt: skip
@@ -213,6 +214,11 @@ def _results(found: Results, _: Words) -> Sheet:
     ]
     note = _("The interval is exact (Clopper and Pearson 1934).")
     return Sheet(_("Second readings"), [_("What"), _("Value")], rows, note)
+
+
+def clocks(moment: datetime, zone: tzinfo) -> str:
+    """Return a moment as clocks in a zone show it, and the offset: 2026-11-21 23:30-05:00."""
+    return here(moment, zone).isoformat(" ", "minutes")
 
 
 def _specimen(code: str, _: Words) -> str:

@@ -16,7 +16,7 @@ SIGNED = ("final", "amended")
 
 
 class Patient(Table):
-    """A person whose specimens are read."""
+    """A person whose specimens are read; `revision` grows with every correction."""
 
     __tablename__ = "patient"
     __table_args__ = (UniqueConstraint("site_id", "number"),)
@@ -31,9 +31,12 @@ class Patient(Table):
         String(10), default="unknown"
     )  # FHIR: female male other unknown
     created_at: Mapped[datetime]
+    revision: Mapped[int] = mapped_column(default=1)
 
     site: Mapped[Site] = relationship()
     cases: Mapped[list[Case]] = relationship(back_populates="patient")
+
+    __mapper_args__ = {"version_id_col": revision}  # noqa: RUF012 - as SQLAlchemy wants it
 
 
 class Case(Table):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from cytolens.clinic.tables.base import Table
@@ -116,6 +116,8 @@ class Finding(Table):
         label, probabilities, decision, reasons: as `bundle.Prediction`.
         inside: the classes of the conformal set; level: of that set.
         strangeness: the score of out of distribution; above 1 it is out. None: cannot tell.
+        examples: the nearest training images that the bundle carries, the nearest first: {number,
+            label, distance} as `bundle.NearExample`; empty where it carries none.
         risk: what the worklist is ranked by, 0…1: the probability of the abnormal classes; 1 minus
             the largest probability where the bundle knows none; 1 where it refers.
         problem: why the image could not be used, or "".
@@ -133,6 +135,7 @@ class Finding(Table):
     decision: Mapped[str | None] = mapped_column(String(10))
     reasons: Mapped[list[str]]
     strangeness: Mapped[float | None]
+    examples: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     risk: Mapped[float]
     problem: Mapped[str] = mapped_column(Text, default="")
     created_at: Mapped[datetime] = mapped_column(index=True)

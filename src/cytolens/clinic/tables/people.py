@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 
 from sqlalchemy import Column, ForeignKey, String
@@ -16,6 +17,11 @@ user_site = Link(
     Column("user_id", ForeignKey("user.id"), primary_key=True),
     Column("site_id", ForeignKey("site.id"), primary_key=True),
 )
+
+
+def new_device_key() -> str:
+    """Return what the browsers that an account signs in from will be known by."""
+    return secrets.token_urlsafe(12)
 
 
 class Site(Table):
@@ -44,12 +50,24 @@ class User(Table):
     totp_step: Mapped[int] = mapped_column(default=0)  # the last one used: a code works once
     active: Mapped[bool] = mapped_column(default=True)
     language: Mapped[str] = mapped_column(String(5), default="en")
-    failures: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)  # in browsers that are new to it
     locked_until: Mapped[datetime | None]
+    device_key: Mapped[str] = mapped_column(String(32), default=new_device_key)
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime | None]
 
     sites: Mapped[list[Site]] = relationship(secondary=user_site, lazy="selectin")
+
+
+class Device(Table):
+    """Wrong tries of a browser that signed in to an account before; no row, none."""
+
+    __tablename__ = "device"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True)
+    number: Mapped[str] = mapped_column(String(32), primary_key=True)  # of its cookie
+    failures: Mapped[int]
+    locked_until: Mapped[datetime | None]
 
 
 class Invitation(Table):
@@ -93,6 +111,7 @@ class SignIn(Table):
     expires_at: Mapped[datetime]
     address: Mapped[str] = mapped_column(String(64))
     agent: Mapped[str] = mapped_column(String(200))
+    failures: Mapped[int] = mapped_column(default=0)  # to confirm who it is
 
     user: Mapped[User] = relationship(lazy="joined")
 
@@ -111,5 +130,6 @@ class Token(Table):
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    failures: Mapped[int] = mapped_column(default=0)  # to confirm whom it acts for
 
     user: Mapped[User] = relationship(lazy="joined")

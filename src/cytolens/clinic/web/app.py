@@ -16,10 +16,9 @@ from cytolens.clinic.errors import NotFound, NotSignedIn, Refused, TooMany
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.web.guard import Public, current_session
 from cytolens.clinic.web.links import asked, comes_from_elsewhere, sign_in_address
-from cytolens.clinic.web.render import language_of, page
+from cytolens.clinic.web.render import page, sentences_of
 from cytolens.clinic.web.routers import API, PAGES
 from cytolens.clinic.web.security import secure
-from cytolens.clinic.web.words import sentences
 from cytolens.core.errors import CytolensError, InputError
 
 _NAMED = 50  # of the fields that cannot be read
@@ -78,7 +77,7 @@ def answer(request: Request, error: CytolensError, status: int) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if wants_json(request):
         if not request.url.path.startswith("/api/"):  # a script of a page shows it
-            told = sentences(language_of(request)).told
+            told = sentences_of(request).told
             said |= {"what": told(what), "expected": told(expected), "fix": told(fix)}
         return JSONResponse(said, status_code=status, headers=headers)
     if status == 401 and request.method == "GET":

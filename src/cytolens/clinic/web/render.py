@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from functools import cache, lru_cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -15,21 +15,27 @@ from babel.numbers import format_decimal, format_percent
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from cytolens.clinic import clock
 from cytolens.clinic.actor import Actor
+from cytolens.clinic.days import day_of, here, offset
+from cytolens.clinic.locales import locale_of
 from cytolens.clinic.rights import Action
+from cytolens.clinic.sentences import Sentences
 from cytolens.clinic.web.words import sentences, translator
 
 LANGUAGES = ("en", "es")
 _kept = lru_cache(10_000, typed=True)  # of one kind of text: lists say the same again and again
 _DAY = "d MMM y"  # with the month's name: 3/9 is March to some and September to others
 _MOMENT = f"{_DAY}, HH:mm"
+_TIME = Markup('<time datetime="{utc}"{title}>{shown}</time>')
 
 
 @cache
-def environment(language: str) -> Environment:
-    """Return the templates in one language."""
+def environment(language: str, zone: tzinfo = UTC, region: str = "") -> Environment:
+    """Return the templates in one language, with the times of a zone and a region's numbers."""
+    locale = locale_of(language, region)
     made = Environment(
         loader=PackageLoader("cytolens.clinic.web"),
         autoescape=select_autoescape(default_for_string=True, default=True),
@@ -47,29 +53,52 @@ def environment(language: str) -> Environment:
     made.globals["demonstration"] = _demonstration
 
     @_kept
+    def clocks(value: datetime) -> str:
+        return f"{format_datetime(here(value, zone), _MOMENT, locale=locale)}\N{NO-BREAK SPACE}" + (
+            offset(here(value, zone))
+        )
+
+    @_kept
     def moment(value: datetime | None) -> str:
-        return "" if value is None else format_datetime(value, _MOMENT, locale=language)
+        if value is None:
+            return ""
+        return _TIME.format(utc=_utc(value), shown=clocks(value), title="")
 
     @_kept
     def day(value: date | None) -> str:
-        return "" if value is None else format_date(value, _DAY, locale=language)
+        if isinstance(value, datetime):
+            value = day_of(value, zone)
+        return "" if value is None else format_date(value, _DAY, locale=locale)
 
     @_kept
-    def number(value: float | None) -> str:
-        return "" if value is None else format_decimal(value, locale=language)
+    def step(value: date, by: str) -> str:
+        """Name a day, week or month beneath a figure, where there is little room."""
+        return format_date(value, "MMM y" if by == "month" else "d MMM", locale=locale)
+
+    @_kept
+    def number(value: float | None, digits: int | None = None) -> str:
+        """Write a number; with `digits` after the point, so that a column stands even."""
+        pattern = None if digits is None else "#,##0" + "." * bool(digits) + "0" * digits
+        return "" if value is None else format_decimal(value, pattern, locale=locale)
 
     @_kept
     def percent(value: float | None) -> str:
-        return "" if value is None else format_percent(value, "#,##0.0 %", locale=language)
+        return "" if value is None else format_percent(value, "#,##0.0 %", locale=locale)
 
     def ago(value: datetime | None) -> str:
         if value is None:
             return ""
-        return format_timedelta(value - clock.now(), add_direction=True, locale=language)
+        shown = format_timedelta(value - clock.now(), add_direction=True, locale=locale)
+        title = Markup(' title="{}"').format(clocks(value))
+        return _TIME.format(utc=_utc(value), shown=shown, title=title)
 
-    made.filters.update(moment=moment, day=day, number=number, percent=percent, ago=ago)
-    made.filters["told"] = sentences(language).told
+    made.filters.update(moment=moment, day=day, step=step, number=number, percent=percent, ago=ago)
+    made.filters["told"] = sentences(locale).told
     return made
+
+
+def _utc(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @cache
@@ -99,18 +128,24 @@ def language_of(request: Request) -> str:
     return "es" if wanted.startswith("es") else "en"
 
 
+def sentences_of(request: Request) -> Sentences:
+    """Return what services refuse with, in the language of whoever asks."""
+    region = request.app.state.clinic.settings.region
+    return sentences(locale_of(language_of(request), region))
+
+
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """Return a page; `actor`, `csrf`, `request` and `language` are in every template."""
-    language = language_of(request)
+    language, settings = language_of(request), request.app.state.clinic.settings
     content = (
-        environment(language)
+        environment(language, settings.zone, settings.region)
         .get_template(template)
         .render(
             request=request,
             language=language,
             actor=getattr(request.state, "actor", None),
             csrf=getattr(request.state, "csrf", ""),
-            settings=request.app.state.clinic.settings,
+            settings=settings,
             **context,
         )
     )

@@ -29,11 +29,12 @@ def translator(language: str) -> NullTranslations:
 
 
 @cache
-def sentences(language: str) -> Sentences:
-    """Return what services refuse with and findings give as reasons, in a language.
+def sentences(locale: str) -> Sentences:
+    """Return what services refuse with and findings give as reasons, in "es" or as in "es_PE".
 
     Unlike gettext's, what they return is text for escaping, never markup, and may hold `%`.
     """
+    language = locale.partition("_")[0]
     catalogue = _catalogue(language)
     if catalogue is None:
         return Sentences({})
@@ -42,7 +43,7 @@ def sentences(language: str) -> Sentences:
         for message in catalogue
         if isinstance(message.id, str) and message.id and message.string
     }
-    decimal = get_decimal_symbol(language)
+    decimal = get_decimal_symbol(locale)
     return Sentences({**translation.catalogue(language), **texts}, decimal)
 
 

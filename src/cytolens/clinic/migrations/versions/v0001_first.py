@@ -5,10 +5,42 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from cytolens.clinic.tables.kept import Kept, make
+
 revision = "0001"
 down_revision: str | None = None
 branch_labels: str | None = None
 depends_on: str | None = None
+
+_KEPT = (  # `tables.kept.KEPT` as it was; a version that rebuilds a table makes them again
+    Kept("entry"),
+    Kept("report", unique=(("case_id", "version"),)),
+    Kept("reading"),
+    Kept("finding", unique=(("image_id",),)),
+    Kept("overlay", unique=(("image_id", "method"),)),
+    Kept(
+        "image",
+        ("id", "case_id", "sha256", "thumbnail", "name", "width", "height", "uploaded_by",
+         "uploaded_at"),
+        once=("removed_at",),
+        unique=(("case_id", "sha256"),),
+    ),
+    Kept(
+        "quality_draw",
+        ("id", "case_id", "period", "drawn_at"),
+        once=("reading_id",),
+        unique=(("case_id",),),
+    ),
+    Kept(
+        "model",
+        ("id", "bundle", "name", "version", "specimen", "card", "uploaded_at"),
+        unique=(("bundle",),),
+    ),
+    Kept("case", ("id",), unique=(("site_id", "accession"),)),
+    Kept("patient", ("id",), unique=(("site_id", "number"),)),
+    Kept("user", ("id",), unique=(("username",),)),
+    Kept("site", ("id",), unique=(("code",),)),
+)  # fmt: skip
 
 
 def upgrade() -> None:
@@ -86,10 +118,20 @@ def upgrade() -> None:
         sa.Column("language", sa.String(length=5), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("device_key", sa.String(length=32), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user")),
         sa.UniqueConstraint("username", name=op.f("uq_user_username")),
+    )
+    op.create_table(
+        "device",
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("number", sa.String(length=32), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_device_user_id")),
+        sa.PrimaryKeyConstraint("user_id", "number", name=op.f("pk_device")),
     )
     op.create_table(
         "invitation",
@@ -113,6 +155,7 @@ def upgrade() -> None:
         sa.Column("birth_date", sa.Date(), nullable=True),
         sa.Column("sex", sa.String(length=10), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["site_id"], ["site.id"], name=op.f("fk_patient_site_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_patient")),
         sa.UniqueConstraint("site_id", "number", name=op.f("uq_patient_site_id_number")),
@@ -140,6 +183,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("address", sa.String(length=64), nullable=False),
         sa.Column("agent", sa.String(length=200), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_sign_in_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_sign_in_token_hash")),
@@ -156,6 +200,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_token_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_token")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_token_token_hash")),
@@ -250,6 +295,7 @@ def upgrade() -> None:
         sa.Column("decision", sa.String(length=10), nullable=True),
         sa.Column("reasons", sa.JSON(), nullable=False),
         sa.Column("strangeness", sa.Double(), nullable=True),
+        sa.Column("examples", sa.JSON(), nullable=False),
         sa.Column("risk", sa.Double(), nullable=False),
         sa.Column("problem", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -332,3 +378,4 @@ def upgrade() -> None:
         sa.UniqueConstraint("case_id", "version", name=op.f("uq_report_case_id_version")),
     )
     op.create_index(op.f("ix_report_created_at"), "report", ["created_at"], unique=False)
+    make(op.get_bind(), _KEPT)

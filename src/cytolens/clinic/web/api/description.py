@@ -26,7 +26,8 @@ sent as `Authorization: Bearer …`. A browser's session serves too; what change
 carries the session's token in the header `{CSRF_HEADER}`.
 
 What is refused is answered with `what`, `rows`, `expected` and `fix`, and nothing was changed.
-What lies at another laboratory is not found. Times are UTC.
+What lies at another laboratory is not found. Times are UTC; days, as of a period, are those of
+the time zone ZONE.
 
 A finding of the system is not a diagnosis.
 """
@@ -54,8 +55,9 @@ def specimens(actor: Somebody) -> list[Vocabulary]:
 def described(request: Request) -> dict[str, Any]:
     """Return the description of the application that serves a request."""
     said: dict[str, Any] = request.app.openapi()  # made once
-    cookie = cookie_name(request.app.state.clinic.settings)
-    said["info"]["description"] = _ABOUT.strip()
+    settings = request.app.state.clinic.settings
+    cookie = cookie_name(settings)
+    said["info"]["description"] = _ABOUT.strip().replace("ZONE", settings.time_zone)
     said["components"]["securitySchemes"] = {
         "token": {"type": "http", "scheme": "bearer", "description": "A machine's token."},
         "session": {

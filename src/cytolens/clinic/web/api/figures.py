@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request, Response
 
-from cytolens.clinic import clock
+from cytolens.clinic import days
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import Refused
 from cytolens.clinic.oversight import exports, quality
@@ -42,13 +42,14 @@ class Asked:
 
     def __init__(
         self,
+        clinic: Clinic,
         since: Annotated[Day | None, Query(description="First day; none: 90 days.")] = None,
         until: Annotated[Day | None, Query(description="Last day; none: today.")] = None,
         specimen: Annotated[
             AnySpecimen, Query(description='Code of a specimen type; "": all.')
         ] = "",
     ) -> None:
-        self.period = period(since, until)
+        self.period = period(since, until, clinic.settings.zone)
         if specimen and specimen not in vocabularies():
             raise Refused(
                 f"There is no specimen type {specimen!r}.",
@@ -64,8 +65,8 @@ Wanted = Annotated[Asked, Depends()]
 def show(clinic: Clinic, actor: Reader, asked: Wanted, by: Step = "week") -> dict[str, Any]:
     """Return volumes, turnaround and class mix of a period, at most five minutes old."""
     seen = clinic.part(RememberedFigures).of(clinic, actor, asked.period, by, asked.specimen)
-    days = {"first": asked.period.first, "last": asked.period.last}
-    return vars(seen.figures) | days | {"at": seen.at}
+    limits = {"first": asked.period.first, "last": asked.period.last}
+    return vars(seen.figures) | limits | {"at": seen.at}
 
 
 @router.get("/agreement", response_model=Agreement, responses=ASKED, summary="Agreement")
@@ -100,9 +101,10 @@ def export(
     language = language_of(request)
     words = translator(language).gettext
     if format == "csv":
-        made = exports.as_csv(told, words).encode("utf-8-sig")
-        return attachment(made, "text/csv; charset=utf-8", "figures.csv")
-    return attachment(exports.as_pdf(told, words, language), "application/pdf", "figures.pdf")
+        table = exports.as_csv(told, words).encode("utf-8-sig")
+        return attachment(table, "text/csv; charset=utf-8", "figures.csv")
+    made = exports.as_pdf(told, words, language, clinic.settings.region)
+    return attachment(made, "application/pdf", "figures.pdf")
 
 
 @router.get(
@@ -117,7 +119,7 @@ def show_quality(
     wanted: Annotated[Month | None, Query(alias="period", description="None: this month.")] = None,
 ) -> dict[str, Any]:
     """Return a month's sample, and what the second readings of the year to it came to."""
-    asked = wanted or f"{clock.now():%Y-%m}"
+    asked = wanted or f"{days.today(clinic.settings.zone):%Y-%m}"
     last = month(asked).last
     first = last.replace(year=last.year - 1, day=1)
     with clinic.reading() as db:

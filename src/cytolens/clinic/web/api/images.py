@@ -131,6 +131,19 @@ def thumbnail(request: Request, clinic: Clinic, actor: Reader, image_id: Id) -> 
 
 
 @router.get(
+    "/images/{image_id}/examples/{number}",
+    response_class=Response,
+    responses=ASKED | _SAME | content("The small picture.", jpeg="image/jpeg"),
+    summary="The picture of a training image",
+)
+def example(
+    request: Request, clinic: Clinic, actor: Seer, image_id: Id, number: pictures.Number
+) -> Response:
+    """Return a training image that the finding names (`examples`)."""
+    return pictures.example(request, clinic, actor, image_id, number)
+
+
+@router.get(
     "/explanations",
     response_model=list[Method],
     responses=ASKED,

@@ -12,6 +12,7 @@ from cytolens.clinic.desk import patients
 from cytolens.clinic.desk.traces import trace_view
 from cytolens.clinic.rights import Action
 from cytolens.clinic.web.api.models.desk import (
+    Correction,
     Identity,
     NewPatient,
     Patients,
@@ -72,10 +73,10 @@ def show(clinic: Clinic, actor: Reader, patient_id: Id) -> dict[str, Any]:
     responses=CHANGES,
     summary="Correct a patient",
 )
-def correct(clinic: Clinic, actor: Writer, patient_id: Id, given: Identity) -> dict[str, Any]:
+def correct(clinic: Clinic, actor: Writer, patient_id: Id, given: Correction) -> dict[str, Any]:
     """Replace what is known of a patient."""
     with clinic.writing() as db:
-        patients.correct(db, actor, patient_id, _identity(given))
+        patients.correct(db, actor, patient_id, given.revision, _identity(given))
         return _loaded(db, actor, patient_id)
 
 
@@ -91,5 +92,7 @@ def _loaded(db: Session, actor: Actor, patient_id: int) -> dict[str, Any]:
 
 
 def _answer(row: Any, cases: list[patients.CaseRow]) -> dict[str, Any]:
-    names = ("id", "number", "family_name", "given_name", "birth_date", "sex", "site_id")
+    names = (
+        "id", "number", "family_name", "given_name", "birth_date", "sex", "site_id", "revision",
+    )  # fmt: skip
     return {name: getattr(row, name) for name in names} | {"cases": cases}

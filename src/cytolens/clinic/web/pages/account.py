@@ -8,13 +8,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from cytolens.clinic.accounts import passwords, profile, second_factor, sessions, tokens
+from cytolens.clinic.accounts import devices, passwords, profile, second_factor, sessions, tokens
 from cytolens.clinic.accounts.names import LANGUAGES
 from cytolens.clinic.actor import Actor
-from cytolens.clinic.errors import Refused
+from cytolens.clinic.errors import NotSignedIn, Refused
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.rights import RIGHTS, Action
 from cytolens.clinic.web.guard import Clinic, Id, May
+from cytolens.clinic.web.pages.sign_in import with_device
 from cytolens.clinic.web.render import page
 
 router = APIRouter()
@@ -30,16 +31,29 @@ def show(request: Request, actor: Own, clinic: Clinic) -> Response:
 
 @router.post("/account/password")
 def change_password(
-    request: Request, actor: Own, clinic: Clinic, old: Text, new: Text, again: Text
+    request: Request,
+    actor: Own,
+    clinic: Clinic,
+    old: Text,
+    new: Text,
+    again: Text,
+    tokens: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Change the password; all other sessions end."""
-
-    def change() -> None:
+    """Change the password; all other sessions end, and where it is ticked the machines' tokens."""
+    device = request.cookies.get(devices.cookie_name(clinic.settings), "")
+    try:
         if new != again:
             raise Refused("The two new passwords differ.", fix="type both anew.")
-        profile.change_password(clinic, actor, request.state.session, old, new)
-
-    return _done(request, actor, clinic, change, "password")
+        device = profile.change_password(
+            clinic, actor, request.state.session, old, new, revoke_tokens=tokens, device=device
+        )
+    except NotSignedIn:
+        raise
+    except Refused as error:
+        return _account(request, actor, clinic, error)
+    response = RedirectResponse("/account?done=password", status_code=303)
+    with_device(response, clinic.settings, device)
+    return response
 
 
 @router.post("/account/language")
@@ -73,6 +87,8 @@ def set_up(
     """Take the second factor into use, and show the recovery codes this once."""
     try:
         codes = second_factor.set_up(clinic, actor, sealed, code, password, present)
+    except NotSignedIn:
+        raise
     except Refused as error:
         made = second_factor.offered_again(clinic, actor, sealed)
         return _offer(request, actor, clinic, made, error)
@@ -128,6 +144,8 @@ def issue_token(
         second_factor.confirm(clinic, actor, password)
         with clinic.writing() as db:
             token = tokens.issue(db, actor, name, actions or (), days)
+    except NotSignedIn:
+        raise
     except Refused as error:
         return _account(request, actor, clinic, error)
     return page(request, "accounts/token.html.j2", token=token, name=name)
@@ -150,6 +168,8 @@ def _done(
     """Do it, then show the account with what was done, or with what was wrong."""
     try:
         change()
+    except NotSignedIn:
+        raise
     except Refused as error:
         return _account(request, actor, clinic, error)
     return RedirectResponse(f"/account?done={word}", status_code=303)

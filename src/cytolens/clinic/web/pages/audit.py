@@ -8,12 +8,13 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from cytolens.clinic import days
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.management import audit
 from cytolens.clinic.rights import Action
 from cytolens.clinic.web.guard import Clinic, May
-from cytolens.clinic.web.optional import day, end, start
+from cytolens.clinic.web.optional import day
 from cytolens.clinic.web.render import page
 
 router = APIRouter()
@@ -25,6 +26,7 @@ class Asked:
 
     def __init__(
         self,
+        clinic: Clinic,
         since: Annotated[str, Query()] = "",
         until: Annotated[str, Query()] = "",
         user: Annotated[str, Query(max_length=120)] = "",
@@ -36,9 +38,12 @@ class Asked:
             "since": since, "until": until, "user": user, "action": action, "kind": kind,
             "key": key,
         }  # fmt: skip
+        zone, first, last = clinic.settings.zone, day(since, "From"), day(until, "To")
         self.filters = audit.Filters(
-            start(day(since, "since")), end(day(until, "until")), user, action, kind, key
-        )
+            None if first is None else days.start(first, zone),
+            None if last is None else days.end(last, zone),
+            user, action, kind, key,
+        )  # fmt: skip
 
     @property
     def address(self) -> str:

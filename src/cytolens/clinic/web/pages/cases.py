@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, tzinfo
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from cytolens.clinic import days
 from cytolens.clinic.actor import Actor
-from cytolens.clinic.desk import cases, entered, patients, readings
+from cytolens.clinic.desk import cases, patients, readings
 from cytolens.clinic.desk.cases import Details
 from cytolens.clinic.desk.sign_view import sign_view
 from cytolens.clinic.desk.traces import trace_view
@@ -17,6 +18,7 @@ from cytolens.clinic.desk.verdicts import VERDICTS
 from cytolens.clinic.desk.view import view, view_image
 from cytolens.clinic.rights import Action
 from cytolens.clinic.vocabulary import vocabularies
+from cytolens.clinic.web import optional
 from cytolens.clinic.web.gallery import reader
 from cytolens.clinic.web.guard import Clinic, Id, May
 from cytolens.clinic.web.refusals import shown_in_form
@@ -72,10 +74,10 @@ def open_case(
                 patient,
                 specimen,
                 accession=accession,
-                received_at=_received(received_on),
+                received_at=_received(received_on, clinic.settings.zone),
                 assigned_id=_key(assigned),
                 details=Details(
-                    collected_on=entered.day(collected_on, "The day of collection"),
+                    collected_on=optional.day(collected_on, "The day of collection"),
                     clinical=clinical,
                     blind=blind,
                 ),
@@ -133,7 +135,7 @@ def describe(
     }
     try:
         details = Details(
-            entered.day(collected_on, "The day of collection"),
+            optional.day(collected_on, "The day of collection"),
             clinical,
             adequacy,
             indicators,
@@ -266,12 +268,12 @@ def case_page(
     )
 
 
-def _received(value: str) -> datetime | None:
-    """Return the moment of a day of receipt: noon of it, UTC; today and "" are now."""
-    day = entered.day(value, "The day of receipt")
-    if day is None or day == datetime.now(UTC).date():
+def _received(value: str, zone: tzinfo) -> datetime | None:
+    """Return the moment of a day of receipt: noon of it, in the zone; today and "" are now."""
+    day = optional.day(value, "The day of receipt")
+    if day is None or day == days.today(zone):
         return None
-    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    return datetime.combine(day, time(12), zone).astimezone(UTC)
 
 
 def _key(value: str) -> int | None:

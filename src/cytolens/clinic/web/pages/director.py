@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from cytolens.clinic import clock
+from cytolens.clinic import days
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.errors import Refused
 from cytolens.clinic.oversight import exports, quality
@@ -37,12 +37,13 @@ class Asked:
 
     def __init__(
         self,
+        clinic: Clinic,
         since: Annotated[str, Query(max_length=10)] = "",
         until: Annotated[str, Query(max_length=10)] = "",
         by: Annotated[str, Query(max_length=10)] = "week",
         specimen: Annotated[str, Query(max_length=40)] = "",
     ) -> None:
-        self.period = period(day(since, "since"), day(until, "until"))
+        self.period = period(day(since, "From"), day(until, "To"), clinic.settings.zone)
         if specimen and specimen not in vocabularies():
             raise Refused(
                 f"There is no specimen type {specimen!r}.",
@@ -95,7 +96,7 @@ def export_figures_pdf(
     """Export the figures as PDF."""
     told = exports.collect(clinic, actor, asked.period, asked.by, asked.specimen, "pdf")
     language = language_of(request)
-    content = exports.as_pdf(told, translator(language).gettext, language)
+    content = exports.as_pdf(told, translator(language).gettext, language, clinic.settings.region)
     return _file(content, "application/pdf", "figures.pdf")
 
 
@@ -124,7 +125,7 @@ def show_quality_control(
     period: Annotated[str, Query(max_length=10)] = "",
 ) -> Response:
     """Show a month's quality sample, and what second readings came to."""
-    asked = period or f"{clock.now():%Y-%m}"
+    asked = period or f"{days.today(clinic.settings.zone):%Y-%m}"
     last = month(asked).last
     with clinic.reading() as db:
         states = quality.states(db, actor, asked)

@@ -16,14 +16,17 @@ from fastapi.responses import Response, StreamingResponse
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
+from cytolens.clinic.accounts import sessions
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.desk import cases
+from cytolens.clinic.errors import NotAllowed, NotFound
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Case
-from cytolens.clinic.web.guard import Clinic, Id, May
+from cytolens.clinic.web.guard import Clinic, Id, May, address_of
 
 EVERY = 1.0  # seconds between two looks into the database, whoever watches
+JUDGED = 2.0  # seconds between two looks whether who watches may still; it is no use of a session
 _BEAT = 15.0  # seconds without a change until a comment keeps the connection
 _LONGEST = 600.0  # seconds; then the browser asks anew, and is judged anew
 
@@ -94,8 +97,13 @@ async def events(
 async def _progress(request: Request, clinic: Installation, case_id: int) -> AsyncIterator[str]:
     watch = clinic.part(Watch)
     until, said, spoken = time.monotonic() + _LONGEST, None, time.monotonic()
+    judged = spoken
     with watch.watching(case_id):
         while time.monotonic() < until and not await request.is_disconnected():
+            if time.monotonic() - judged >= JUDGED:
+                if not await run_in_threadpool(_may_watch, request, clinic, case_id):
+                    return
+                judged = time.monotonic()
             images, pending = await run_in_threadpool(watch.counts, clinic, case_id)
             if (images, pending) != said:
                 said, spoken = (images, pending), time.monotonic()
@@ -111,6 +119,20 @@ async def _progress(request: Request, clinic: Installation, case_id: int) -> Asy
 def _event(kind: str, images: int, pending: int) -> str:
     content = {"images": images, "pending": pending, "finished": images - pending}
     return f"event: {kind}\ndata: {json.dumps(content)}\n\n"
+
+
+def _may_watch(request: Request, clinic: Installation, case_id: int) -> bool:
+    """Tell whether the session lives, and its account may still see the case."""
+    token = request.cookies.get(sessions.cookie_name(clinic.settings), "")
+    with clinic.reading() as db:
+        found = sessions.find_session(db, token, clinic.settings, address_of(request))
+        if found is None:
+            return False
+        try:
+            cases.find(db, found.actor, case_id)
+        except (NotAllowed, NotFound):
+            return False
+        return True
 
 
 def _pending(clinic: Installation, actor: Actor, case_id: int) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Form, Path, Request
 from fastapi.responses import Response
 
+from cytolens.bundle.config import MOST_EXAMPLES
 from cytolens.clinic.actor import Actor
 from cytolens.clinic.desk.traces import trace_view
 from cytolens.clinic.errors import NotFound
-from cytolens.clinic.inference import explanations, images
+from cytolens.clinic.inference import examples, explanations, images
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.rights import Action
 from cytolens.clinic.tables import Overlay
@@ -21,6 +22,7 @@ router = APIRouter()
 
 Reader = Annotated[Actor, Depends(May(Action.READ_CASES))]
 Seer = Annotated[Actor, Depends(May(Action.READ_FINDINGS))]
+Number = Annotated[int, Path(ge=1, le=MOST_EXAMPLES, description="Of a training image.")]
 
 
 @router.get("/images/{image_id}")
@@ -64,6 +66,20 @@ def overlay(request: Request, clinic: Clinic, actor: Seer, image_id: Id, method:
     if found is None:
         raise NotFound("This explanation was not made yet.", fix="ask for it first.")
     return _blob(request, clinic, found.overlay, "image/png")
+
+
+@router.get("/images/{image_id}/examples/{number}")
+def example(
+    request: Request, clinic: Clinic, actor: Seer, image_id: Id, number: Number
+) -> Response:
+    """Hand out a training image of the bundle that is near to an image."""
+    with clinic.reading() as db:
+        bundle = examples.find(db, actor, image_id, number)
+    content = examples.picture(clinic, bundle, number)
+    headers = {"ETag": f'"{bundle}-{number}"', "Cache-Control": IMMUTABLE}
+    if headers["ETag"] in request.headers.get("If-None-Match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type="image/jpeg", headers=headers)
 
 
 def as_json(found: Overlay) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy.orm import Session
 
 from cytolens.clinic.actor import Actor
-from cytolens.clinic.desk import entered, patients
+from cytolens.clinic.desk import patients
 from cytolens.clinic.desk.patients import Identity
 from cytolens.clinic.desk.traces import trace_view
 from cytolens.clinic.rights import Action
 from cytolens.clinic.vocabulary import vocabularies
+from cytolens.clinic.web import optional
 from cytolens.clinic.web.guard import Clinic, Id, May
 from cytolens.clinic.web.refusals import shown_in_form
 from cytolens.clinic.web.render import page
@@ -23,6 +24,7 @@ from cytolens.core.errors import InputError
 router = APIRouter()
 
 Text = Annotated[str, Form()]
+Revision = Annotated[int, Form()]
 Reader = Annotated[Actor, Depends(May(Action.READ_PATIENTS))]
 Writer = Annotated[Actor, Depends(May(Action.WRITE_PATIENTS))]
 
@@ -82,6 +84,7 @@ def correct(
     clinic: Clinic,
     actor: Writer,
     patient_id: Id,
+    revision: Revision = 0,
     number: Text = "",
     family_name: Text = "",
     given_name: Text = "",
@@ -92,7 +95,7 @@ def correct(
     typed = _typed(number, family_name, given_name, birth_date, sex)
     try:
         with clinic.writing() as db:
-            patients.correct(db, actor, patient_id, _identity(typed))
+            patients.correct(db, actor, patient_id, revision, _identity(typed))
     except InputError as error:
         return _patient(request, clinic, actor, patient_id, typed, error)
     return RedirectResponse(f"/patients/{patient_id}?done=changed", status_code=303)
@@ -174,6 +177,6 @@ def _identity(typed: dict[str, Any]) -> Identity:
         typed["number"],
         typed["family_name"],
         typed["given_name"],
-        entered.day(typed["birth_date"], "The date of birth"),
+        optional.day(typed["birth_date"], "The date of birth"),
         typed["sex"],
     )

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from cytolens.clinic.accounts import invitations, passwords, sessions
+from cytolens.clinic.accounts import devices, invitations, passwords, sessions
 from cytolens.clinic.accounts import sign_in as service
 from cytolens.clinic.errors import NotFound, NotSignedIn, Refused
 from cytolens.clinic.settings import Settings
@@ -44,9 +44,10 @@ def sign_in(
     """Check user name and password."""
     limits: Limits = request.app.state.limits
     limits.spend("sign-in address", network(address_of(request)))
-    limits.spend("sign-in name", sessions.token_hash(username.strip().lower()))
+    caller = _caller(request)
+    limits.spend("sign-in name", service.counted_as(clinic, username, caller))
     try:
-        opened, waits = service.sign_in(clinic, username, password, _caller(request))
+        opened, waits = service.sign_in(clinic, username, password, caller)
     except NotSignedIn as error:
         shown = {"next": local(next), "username": username[:120], "error": error}
         return page(request, "accounts/sign_in.html.j2", status=error.status, **shown)
@@ -157,9 +158,12 @@ def _waiting(request: Request) -> sessions.Current | None:
 
 
 def _caller(request: Request) -> service.Caller:
-    cookie = sessions.cookie_name(request.app.state.clinic.settings)
+    settings = request.app.state.clinic.settings
     return service.Caller(
-        address_of(request), request.headers.get("User-Agent", ""), request.cookies.get(cookie, "")
+        address_of(request),
+        request.headers.get("User-Agent", ""),
+        request.cookies.get(sessions.cookie_name(settings), ""),
+        request.cookies.get(devices.cookie_name(settings), ""),
     )
 
 
@@ -183,4 +187,19 @@ def _with_session(response: Response, settings: Settings, opened: sessions.Opene
         samesite="strict",
         path="/",
     )
+    if opened.device:
+        with_device(response, settings, opened.device)
     return response
+
+
+def with_device(response: Response, settings: Settings, device: str) -> None:
+    """Let the browser be known to the account again; like its session's cookie, but it stays."""
+    response.set_cookie(
+        devices.cookie_name(settings),
+        device,
+        max_age=devices.SECONDS,
+        httponly=True,
+        secure=settings.https,
+        samesite="strict",
+        path="/",
+    )

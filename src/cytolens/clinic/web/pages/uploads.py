@@ -18,8 +18,7 @@ from cytolens.clinic.installation import Installation
 from cytolens.clinic.rights import Action
 from cytolens.clinic.web.guard import Clinic, Id, May
 from cytolens.clinic.web.receiving import receive, removed_after
-from cytolens.clinic.web.render import language_of, page
-from cytolens.clinic.web.words import sentences
+from cytolens.clinic.web.render import page, sentences_of
 
 FIELD = "files"
 AT_ONCE = 8  # uploads that are decoded; pages are served by the same 40 threads
@@ -38,7 +37,7 @@ async def upload(
     """Add images, DICOM files and zip archives to a case."""
     taken = await take_in(request, clinic, actor, case_id)
     if request.headers.get("Accept", "").startswith("application/json"):
-        return JSONResponse(as_json(taken, sentences(language_of(request)).told))
+        return JSONResponse(as_json(taken, sentences_of(request).told))
     if taken.refused:
         return page(request, "desk/uploaded.html.j2", case_id=case_id, taken=taken)
     done = "uploaded" if taken.added else "known"

@@ -69,6 +69,7 @@ class PatientWithCases(Patient):
     """A patient with the patient's cases, the latest first."""
 
     site_id: int
+    revision: int = Field(description="Grows with every correction; they are made on the newest.")
     cases: list[CaseOfPatient]
 
 
@@ -160,6 +161,12 @@ class Identity(Asked):
     given_name: Line = ""
     birth_date: Day | None = None
     sex: Literal["female", "male", "other", "unknown"] = "unknown"
+
+
+class Correction(Identity):
+    """A patient corrected, as a whole."""
+
+    revision: Revision = Field(description="Of the patient as it was looked at.")
 
 
 class NewPatient(Identity):

@@ -18,6 +18,20 @@ class Bundle(Answer):
     version: str
 
 
+class Example(Answer):
+    """A training image that the bundle carries and that is near to the image."""
+
+    image: int = Field(description="Id of the image whose finding it stands with.")
+    number: int = Field(description="Of the training image in the bundle, from 1.")
+    label: str = Field(description="Its class.")
+    distance: float = Field(description="Between features of unit length: 0, the same, to 2.")
+
+    @computed_field(description="Address of its small picture (JPEG).")  # type: ignore[prop-decorator]
+    @property
+    def picture(self) -> str:
+        return f"/api/v1/images/{self.image}/examples/{self.number}"
+
+
 class Finding(Answer):
     """What a bundle says of an image; never a diagnosis."""
 
@@ -31,6 +45,9 @@ class Finding(Answer):
     reasons: list[str] = Field(description="Why a doctor should decide.")
     strangeness: float | None = Field(description="Above 1: unlike the images of training.")
     outside: bool | None = Field(description="Unlike the images of training; null: cannot tell.")
+    examples: list[Example] = Field(
+        description="The nearest training images, the nearest first; empty: the bundle has none."
+    )
     risk: float = Field(description="0…1; what the worklist is ranked by.")
     problem: str = Field(description='Why the image could not be used, or "".')
     created_at: datetime

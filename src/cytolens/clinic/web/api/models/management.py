@@ -76,7 +76,7 @@ class User(Answer):
     sites: list[int]
     active: bool
     waits: bool = Field(description="No password was chosen yet.")
-    locked: bool
+    locked: bool = Field(description="For a while, in browsers that are new to the account.")
     second_factor: bool
     seen_at: datetime | None
 

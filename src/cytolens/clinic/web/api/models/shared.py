@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from typing import Annotated, Any
 
 from fastapi import Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from cytolens.clinic import days
 from cytolens.clinic.vocabulary import vocabularies
 
 _NO_NUL = r"^[^\x00]*$"  # databases cannot keep one
-_FIRST, _LAST = 1900, 2200  # years
 
 
 class Asked(BaseModel):
@@ -43,10 +43,10 @@ Prose = Annotated[str, StringConstraints(max_length=10_000, pattern=_NO_NUL)]
 Secret = Annotated[str, StringConstraints(max_length=256)]
 Key = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Revision = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Day = Annotated[date, Field(ge=date(_FIRST, 1, 1), le=date(_LAST, 12, 31))]
+Day = Annotated[date, Field(ge=days.FIRST, le=days.LAST)]
 Moment = Annotated[
     AwareDatetime,
-    Field(ge=datetime(_FIRST, 1, 1, tzinfo=UTC), le=datetime(_LAST, 1, 1, tzinfo=UTC)),
+    Field(ge=days.start(days.FIRST, UTC), le=days.start(days.LAST, UTC)),
 ]
 Month = Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", max_length=7)]
 PageNumber = Annotated[
