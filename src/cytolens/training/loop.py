@@ -138,7 +138,7 @@ class Trainer:
         while len(self.history) < self.config.epochs and not self._out_of_patience():
             self.epoch(len(self.history))
             keeper.keep(self._state)
-        if self.config.keep == "best":
+        if self.config.keep == "best" and self.best:
             self.model.load_state_dict(self.best)
         self.ranks.apart(self.model)
         self.model.eval()
@@ -164,7 +164,7 @@ class Trainer:
         earlier = min((_monitored(e, self.config) for e in self.history), default=math.inf)
         line["best"] = not len(self.data.validation) or _monitored(line, self.config) < earlier
         self.history.append(line)
-        if line["best"]:
+        if line["best"] and len(self.data.validation):  # else the last weights are kept anyway
             self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.on_epoch(line)
 

@@ -36,16 +36,32 @@ _PRODUCT = 1536  # side of the matrices that the machine's limit is measured wit
 
 @dataclass(frozen=True)
 class Sizes:
-    """Backbones with their images, repeats, seconds a run of the tool, and what is compiled."""
+    """How much is measured.
+
+    Attributes:
+        images: of each backbone, through the plain ways.
+        ours: images through ours: enough for some seconds, as long as a run of the tool takes; in
+            half a second the making of a store would count for a twentieth.
+        repeats: of each way.
+        tool_seconds: a run of the tool.
+        compiled: backbones that torch.compile is tried on.
+    """
 
     images: dict[str, int]
+    ours: dict[str, int]
     repeats: int
     tool_seconds: int
     compiled: tuple[str, ...]
 
 
-FULL = Sizes({"mobilenetv2_100": 128, "resnetv2_50": 24}, 2, 3, ("mobilenetv2_100",))
-QUICK = Sizes({"mobilenetv2_100": 64}, 1, 2, ())
+FULL = Sizes(
+    {"mobilenetv2_100": 128, "resnetv2_50": 24},
+    {"mobilenetv2_100": 768, "resnetv2_50": 72},
+    repeats=2,
+    tool_seconds=3,
+    compiled=("mobilenetv2_100",),
+)
+QUICK = Sizes({"mobilenetv2_100": 64}, {"mobilenetv2_100": 128}, 1, 2, ())
 _KERAS = {"mobilenetv2_100": "MobileNetV2", "resnetv2_50": "ResNet50V2"}
 _TITLES = {"mobilenetv2_100": "MobileNetV2", "resnetv2_50": "ResNetV2-50"}
 
@@ -55,11 +71,12 @@ Way = Callable[[], object]
 def extraction(options: Options) -> list[Line]:
     """Extraction of features: JPEG files, decoded, through a network, into the store."""
     sizes = QUICK if options.quick else FULL
-    files = write_pictures(options.folder / "files", max(sizes.images.values()), _FILE_SIDE)
+    files = write_pictures(options.folder / "files", max(sizes.ours.values()), _FILE_SIDE)
     lines: list[Line] = []
     process = keras(options.device == "cpu")
     for backbone, count in sizes.images.items():
-        lines += _backbone(backbone, files[:count], sizes, options, process)
+        many = files[: sizes.ours[backbone]]
+        lines += _backbone(backbone, files[:count], many, sizes, options, process)
     return lines
 
 
@@ -67,15 +84,20 @@ SUITES.register("extraction", extraction)
 
 
 def _backbone(
-    backbone: str, files: Sequence[Path], sizes: Sizes, options: Options, process: Keras | None
+    backbone: str,
+    files: Sequence[Path],
+    many: Sequence[Path],
+    sizes: Sizes,
+    options: Options,
+    process: Keras | None,
 ) -> list[Line]:
-    options.say(f"  {_TITLES.get(backbone, backbone)}, {len(files)} images")
+    options.say(f"  {_TITLES.get(backbone, backbone)}, {len(files)} images, ours {len(many)}")
     network = _network(backbone, options)
     body = network.backbone.body
     plain, last = network.fresh().body.to(options.device), network.fresh().body
     last = last.to(options.device).to(memory_format=torch.channels_last)
     ways: dict[str, Way] = {
-        "ours": _ours(network, files, options),
+        "ours": _ours(network, many, len(files), options),
         "torch eager, NCHW": lambda: extract(plain, files, _SIDE, options.device),
         "torch eager, channels last": lambda: extract(last, files, _SIDE, options.device),
     }
@@ -94,7 +116,7 @@ def _backbone(
     half = options.device == "cuda" or has_flag("avx512_bf16") or has_flag("amx_bf16")
     if half:
         reduced = _network(backbone, options, "features.precision=bf16")
-        ways["ours, bf16"] = _ours(reduced, files, options)
+        ways["ours, bf16"] = _ours(reduced, many, len(files), options)
     times = in_turns(ways, sizes.repeats)
     return _lines(_TITLES.get(backbone, backbone), len(files), times, why)
 
@@ -134,17 +156,22 @@ def _network(backbone: str, options: Options, *settings: str) -> Network:
     return Network(load_recipe("frozen", [*always, f"pixels.size={_SIDE}", *settings]), 2)
 
 
-def _ours(network: Network, files: Sequence[Path], options: Options) -> Way:
-    """The way of a run: read, preprocess, compute, write to a store that is empty."""
+def _ours(network: Network, files: Sequence[Path], count: int, options: Options) -> Way:
+    """The way of a run: read, preprocess, compute, write to a store that is empty.
+
+    What it takes is given for `count` of the files, as the other ways' is.
+    """
     sources = [Source(path.name, path, sha256_file(path)) for path in files]
     engine = network.table_of(sources, Store(options.folder / "engine")).make_engine()
     made = iter(range(1_000_000))
 
-    def work() -> None:
+    def work() -> Took:
+        started = time.perf_counter()
         folder = options.folder / f"store-{id(engine)}-{next(made)}"
         table = network.table_of(sources, Store(folder))
         done = table.fill(table.todo({0: range(len(sources))}), engine)
         assert done == len(sources), "the store was empty"
+        return Took((time.perf_counter() - started) * count / len(sources))
 
     return work
 
