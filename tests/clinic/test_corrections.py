@@ -91,6 +91,9 @@ def test_the_page(clinic: Installation, browser: Browser, patient: int) -> None:
     again = sent | {"family_name": "Ruiz", "revision": _revision(late.text)}
     assert second.post(address, data=again).status_code == 303
     assert _known(clinic, patient) == ("Ruiz", 3)
+    unread = again | {"revision": "2", "birth_date": "someday"}  # refused before anybody looks
+    shown = second.post(address, data=unread)
+    assert shown.status_code == 422 and _revision(shown.text) == "2", "not the newest one"
     without = {name: value for name, value in again.items() if name != "revision"}
     assert second.post(address, data=without).status_code == 409
 

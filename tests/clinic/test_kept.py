@@ -130,6 +130,27 @@ def test_rows_are_not_replaced(filled: Installation, of: kept.Kept) -> None:
     assert _rows(filled) == before
 
 
+@pytest.mark.parametrize("of", [of for of in kept.KEPT if of.fixed == ("id",)])
+def test_rows_are_not_replaced_by_a_change(filled: Installation, of: kept.Kept) -> None:
+    key = of.unique[0][-1]
+    columns = kept.Table.metadata.tables[of.table].columns.keys()
+    same = ", ".join(f'"{column}"' for column in columns if column not in ("id", key))
+    _try(
+        filled,
+        f'INSERT INTO "{of.table}" (id, "{key}", {same}) SELECT id + 90, \'other\', {same} '
+        f'FROM "{of.table}" WHERE id = 1',
+    )
+    before = _rows(filled)
+    verb = "UPDATE OR REPLACE" if filled.database.is_sqlite else "UPDATE"
+    with pytest.raises(IntegrityError, match="there already|duplicate key"):
+        _try(
+            filled,
+            f'{verb} "{of.table}" SET "{key}" = (SELECT "{key}" FROM "{of.table}" WHERE id = 1) '
+            "WHERE id = 91",
+        )
+    assert _rows(filled) == before
+
+
 def test_what_the_program_changes_may_change(filled: Installation) -> None:
     for statement in (
         "UPDATE image SET removed_at = '2026-11-21 00:00:00'",

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from cytolens.cli.main import app
-from cytolens.clinic import clock
+from cytolens.clinic import clock, trail
 from cytolens.clinic.actor import system
 from cytolens.clinic.blobs import FolderBlobs, StoreAway, Stored
 from cytolens.clinic.errors import NotAllowed, Refused
@@ -24,6 +24,7 @@ from cytolens.clinic.installation import Installation, open_blobs
 from cytolens.clinic.management import ownership, retention, sweep
 from cytolens.clinic.management.daily import Daily
 from cytolens.clinic.tables import Entry, Image, Overlay, Reading, Report
+from cytolens.core.files import read_json, write_json
 
 TWO_DAYS = 2 * 86400
 
@@ -209,6 +210,21 @@ def test_a_database_that_is_not_the_stores_removes_nothing(
         _sweep(clinic, remove=True)
     assert set(clinic.blobs.names()) == named | blobs and _lines(clinic) == []
     assert _sweep(clinic, remove=True, many=True).orphans == 4
+
+
+@pytest.mark.parametrize("head", [{"line": 5000}, {"hash": "0" * 64}])
+def test_an_older_or_another_database_removes_nothing(
+    clinic: Installation, named: set[str], head: dict[str, Any]
+) -> None:
+    """Few blobs, so that their share says nothing: the audit log knows."""
+    lost = clinic.blobs.put(b"of rows that this database does not have")
+    _age(clinic)
+    with clinic.writing() as db:
+        trail.record(db, system(), "case.viewed", "case", 1)
+    write_json(clinic.head, read_json(clinic.head, "head") | head)
+    with pytest.raises(Refused, match="lacks the audit line that was written last"):
+        _sweep(clinic, remove=True, many=True)
+    assert set(clinic.blobs.names()) == {*named, lost}
 
 
 def test_who_may(clinic: Installation, people: Any) -> None:

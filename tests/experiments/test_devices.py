@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cytolens.core.files import read_json
 from cytolens.data.loading import read_manifest
 from cytolens.experiments.cluster import devices
 from cytolens.experiments.cluster.executor import TaskLost
+from cytolens.experiments.cluster.local import LocalProcesses
 from cytolens.experiments.cluster.where import Where
 from cytolens.experiments.predictions_file import read_predictions
 from cytolens.experiments.recipe import Recipe, load_recipe
@@ -96,6 +98,24 @@ def test_a_lost_process_is_said_and_the_same_call_goes_on(
         patch.setattr(devices, "_learn_as", _leave)
         run_recipe(recipe, manifest, tmp_path / "both", where=TWO)
     assert run_recipe(recipe, manifest, tmp_path / "both", where=TWO) == tmp_path / "both"
+
+
+def _stumble(meeting: Path, first: bool) -> None:
+    if first:
+        raise InputError("The disk is full.")
+    while not meeting.exists():
+        time.sleep(0.01)
+    raise RuntimeError("Connection closed by peer")
+
+
+@pytest.mark.parametrize("told_first", [True, False])
+def test_why_one_failed_is_said_whoever_ends_first(tmp_path: Path, told_first: bool) -> None:
+    """The process that lost its partner may be heard of before the one that knows why."""
+    meeting = tmp_path / "met"
+    meeting.touch()
+    with pytest.raises(InputError, match="The disk is full"), LocalProcesses(2) as executor:
+        tickets = [executor.submit(_stumble, meeting, first) for first in (True, False)]
+        devices._result(executor, tickets[0 if told_first else 1], set(tickets))
 
 
 def test_what_cannot_be_shared_is_refused_before_it_starts(

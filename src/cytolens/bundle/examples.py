@@ -157,7 +157,7 @@ def read_examples(folder: Path, card: BundleCard) -> Examples | None:
         )
     try:
         tensors = load(content)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError) as error:  # numbers that numpy does not know are a KeyError
         raise InputError(f"{folder / EXAMPLES} is no safetensors file: {error}.") from error
     return Examples(said, card.classes, tensors)
 

@@ -150,6 +150,12 @@ def keep_head(path: Path, head: tuple[int, str]) -> None:
             write_json(path, {"line": head[0], "hash": head[1]})
 
 
+def is_of(db: Session, head: Path) -> bool:
+    """Tell whether a database holds the line that was kept beside it as the last one."""
+    kept = _read_head(head)
+    return kept is None or db.scalar(select(Entry.hash).where(Entry.id == kept[0])) == kept[1]
+
+
 def _read_head(path: Path | None) -> tuple[int, str] | None:
     if path is None or not path.exists():
         return None

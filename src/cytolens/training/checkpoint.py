@@ -44,7 +44,7 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint | None:
     """Return the checkpoint, or None when there is none that can be used."""
     try:
-        return Checkpoint(**torch.load(path, weights_only=True))
+        return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
     except (FileNotFoundError, RuntimeError, TypeError, EOFError, pickle.UnpicklingError):
         return None
 

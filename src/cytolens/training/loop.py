@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.fx import GraphModule
 
 from cytolens.core.errors import InputError
 from cytolens.core.seeding import rng, torch_seed
@@ -92,7 +93,8 @@ class Trainer:
         checkpoint: where the state is kept; None keeps none.
         on_epoch: called with each line of the history.
         ranks: the processes that train this fold together. Each takes its share of every batch;
-            steps, history and weights are those of one process, but for rounding and dropout.
+            steps, history and weights are those of one process, but for rounding, dropout, and a
+            last batch of fewer images than processes, which joins the one before.
 
     Raises:
         InputError: fewer training images, or smaller batches, than processes.
@@ -119,7 +121,8 @@ class Trainer:
         self.device = device_for()
         self.model = model.to(self.device).to(memory_format=torch.channels_last)
         self.ranks = ranks
-        self.together = ranks.together(self.model)
+        untraced = model.upper is not None and not isinstance(model.upper, GraphModule)
+        self.together = ranks.together(self.model, idle=untraced)
         self.data = data
         self.config = config
         self.loss = loss.to(self.device)

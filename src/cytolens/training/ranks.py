@@ -67,15 +67,18 @@ class Ranks:
         """Return the rows of a batch that this process takes, each row once among all."""
         return rows[self.rank :: self.size]
 
-    def together(self, model: nn.Module) -> nn.Module:
+    def together(self, model: nn.Module, *, idle: bool = False) -> nn.Module:
         """Return what to call in training, so that gradients are means over the processes.
 
         Batch norm that learns its statistics takes them over the whole batch (`synced`).
+
+        Args:
+            idle: whether some trained parameter may take no part.
         """
         if self.size == 1:
             return model
         synchronise(model)
-        return DistributedDataParallel(model)
+        return DistributedDataParallel(model, find_unused_parameters=idle)
 
     def apart(self, model: nn.Module) -> None:
         """Make a model that was trained `together` an ordinary one again."""

@@ -59,6 +59,7 @@ def change_password(
     passwords.check_strength(new, actor.username, actor.name)
     made = passwords.hash_password(new)
     with clinic.writing() as db:
+        trail.take_turn(db)
         user = db.get_one(User, actor.user)
         user.password_hash = made
         ended = sessions.end_all(db, user.id, but=session_id)

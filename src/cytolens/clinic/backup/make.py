@@ -174,15 +174,16 @@ def _add_bundles(
     for bundle in db.scalars(select(Model.bundle).order_by(Model.bundle)):
         folder = installation.settings.bundles / bundle
         try:
-            names = [CARD, *sorted(read_bundle_card(folder).files)]
-            for name in names:
-                path, kept = folder / name, f"bundles/{bundle}/{name}"
-                facts = {"sha256": sha256_file(path), "bytes": path.stat().st_size}
-                writer.add_file(kept, path)
-                files[kept] = facts
-            added += 1
+            paths = [folder / name for name in (CARD, *sorted(read_bundle_card(folder).files))]
+            facts = [{"sha256": sha256_file(p), "bytes": p.stat().st_size} for p in paths]
         except (InputError, OSError):
             problems.append(f"bundle {bundle} is missing, or lacks a file")
+            continue
+        for path, known in zip(paths, facts, strict=True):  # what cannot be written ends the backup
+            kept = f"bundles/{bundle}/{path.relative_to(folder).as_posix()}"
+            writer.add_file(kept, path)
+            files[kept] = known
+        added += 1
     return added
 
 

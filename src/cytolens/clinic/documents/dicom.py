@@ -40,8 +40,10 @@ def dicom(
         pixels = laid_over(pixels, overlay_png, explained)
     person, specimen = content.patient, content.specimen
     kind = explained.method if explained else "image"
+    opened = datetime.fromisoformat(specimen.received_at)
+    # One offset a file; by that of the receipt all versions give their study the same time.
     at = datetime.fromisoformat(content.doctor.signed_at or content.created_at)
-    opened = datetime.fromisoformat(specimen.received_at).astimezone(at.tzinfo)  # one offset a file
+    at = at.astimezone(opened.tzinfo)
     short = _line(specimen.accession, _SHORT)
     made: Any = SCImage(
         pixel_array=pixels,

@@ -71,7 +71,8 @@ def sweep(
         stop: set by whoever cannot wait; the sweep ends soon, and the next one does the rest.
 
     Raises:
-        Refused: less than an hour; another installation's store; a large part of the store.
+        Refused: less than an hour; another installation's store; a database that is not the one of
+            this data folder, or an older one; a large part of the store.
         StoreAway: the store cannot be asked; what was removed until then stands in the log.
     """
     actor.must(Action.MANAGE_RETENTION)
@@ -80,6 +81,13 @@ def sweep(
             f"{older} is too short: an upload that is under way would lose its images.",
             expected=f"at least {LEAST}",
         )
+    with installation.reading() as db:
+        if not trail.is_of(db, installation.head):
+            raise Refused(
+                "The database lacks the audit line that was written last here: it is another one "
+                "than this data folder's, or an older one, and knows too few of the blobs.",
+                fix="check --data and --database-url; cytolens clinic verify tells more.",
+            )
     ownership.check(installation, take=remove, adopt=adopt)
     before = clock.now() - older
     looked, found, stop = 0, list[Stored](), stop or Event()

@@ -117,6 +117,7 @@ def enable(db: Session, actor: Actor, user_id: int) -> None:
         NotFound: there is no such account.
     """
     actor.must(Action.MANAGE_USERS)
+    trail.take_turn(db)
     user = get(db, user_id)
     if not user.active:
         user.active = True
@@ -131,6 +132,7 @@ def reset(db: Session, actor: Actor, user_id: int) -> str:
         Conflict: the account is one's own, or is disabled.
     """
     actor.must(Action.MANAGE_USERS)
+    trail.take_turn(db)
     user = get(db, user_id)
     _must_not_be_self(actor, user_id, "password")
     if not user.active:

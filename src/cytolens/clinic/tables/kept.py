@@ -130,13 +130,12 @@ def _sqlite(kept: Kept) -> dict[str, str]:
         )
 
     refused = f"rows of {kept.table} {REFUSED}"
+    there = f"a row of {kept.table} is there already"
     keys = (" AND ".join(f"{name} = NEW.{name}" for name in k) for k in (("id",), *kept.unique))
     same = [f'EXISTS (SELECT 1 FROM "{kept.table}" WHERE {key})' for key in keys]  # noqa: S608
     made = {
         "delete": trigger("delete", "DELETE", "", refused),
-        "replace": trigger(
-            "replace", "INSERT", " OR ".join(same), f"a row of {kept.table} is there already"
-        ),
+        "replace": trigger("replace", "INSERT", " OR ".join(same), there),
     }
     if kept.fixed is None:
         made["update"] = trigger("update", "UPDATE", "", refused)
@@ -146,7 +145,19 @@ def _sqlite(kept: Kept) -> dict[str, str]:
             f"(OLD.{name} IS NOT NULL AND NEW.{name} IS NOT OLD.{name})" for name in kept.once
         ]
         made["update"] = trigger("update", "UPDATE", " OR ".join(changes), refused)
+        # `UPDATE OR REPLACE` deletes the row that the changed one collides with.
+        collides = [
+            f"({_changed(key)} AND {other})"
+            for key, other in zip(kept.unique, same[1:], strict=True)
+            if not set(key) <= set(kept.fixed)
+        ]
+        if collides:
+            made["collide"] = trigger("collide", "UPDATE", " OR ".join(collides), there)
     return made
+
+
+def _changed(key: tuple[str, ...]) -> str:
+    return "(" + " OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in key) + ")"
 
 
 def _postgresql(kept: Kept) -> dict[str, str]:

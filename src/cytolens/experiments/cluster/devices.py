@@ -5,6 +5,7 @@ The processes are started here, or by torchrun; then the first of them makes the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Hashable, Sequence
@@ -15,12 +16,15 @@ from typing import Any
 import torch
 
 from cytolens.core import profile
-from cytolens.core.errors import InputError
+from cytolens.core.errors import CytolensError, InputError
+from cytolens.experiments.cluster.executor import Executor
 from cytolens.experiments.cluster.folds import Sent, fold_work, send
 from cytolens.experiments.cluster.local import LocalProcesses
 from cytolens.experiments.fold_work import FoldWork
 from cytolens.experiments.recipe import Recipe
 from cytolens.training.ranks import Ranks, started_by_torchrun
+
+_LAST_WORDS = 10.0  # seconds that a process has to say why it failed, when another one has failed
 
 
 def learn_together(devices: int, work: FoldWork) -> list[str]:
@@ -57,7 +61,8 @@ def learn_together(devices: int, work: FoldWork) -> list[str]:
             left = len(numbers)
             while under_way:
                 for ticket in executor.wait(under_way, 1.0):
-                    if (content := executor.result(ticket)) is not None and ours is not None:
+                    content = _result(executor, ticket, under_way)
+                    if content is not None and ours is not None:
                         ours.add(content)
                     under_way.discard(ticket)
                 while left > len(work.unfinished()):
@@ -78,6 +83,23 @@ def learn_along() -> None:
         sent, numbers = ranks.same((None, ()))
         assert sent is not None, "the first process sends it"
         _learn(fold_work(sent), numbers, ranks)
+
+
+def _result(executor: Executor, ticket: Hashable, under_way: set[Hashable]) -> Any:
+    """Return what a process returned; of several that failed raise what says why.
+
+    When one stumbles, the others fail by the connection that it left.
+    """
+    try:
+        return executor.result(ticket)
+    except CytolensError:
+        raise
+    except Exception:
+        executor.wait(under_way - {ticket}, _LAST_WORDS)
+        for other in executor.wait(under_way - {ticket}, 0):
+            with contextlib.suppress(RuntimeError):
+                executor.result(other)  # raises what it stumbled over
+        raise
 
 
 def _note(devices: int, kind: str) -> str:

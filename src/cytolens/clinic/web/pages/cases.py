@@ -16,6 +16,7 @@ from cytolens.clinic.desk.sign_view import sign_view
 from cytolens.clinic.desk.traces import trace_view
 from cytolens.clinic.desk.verdicts import VERDICTS
 from cytolens.clinic.desk.view import view, view_image
+from cytolens.clinic.errors import Conflict
 from cytolens.clinic.rights import Action
 from cytolens.clinic.vocabulary import vocabularies
 from cytolens.clinic.web import optional
@@ -145,6 +146,8 @@ def describe(
         with clinic.writing() as db:
             cases.change(db, actor, case_id, revision, details)
     except InputError as error:
+        if not isinstance(error, Conflict):  # what others do meanwhile is still told
+            typed["revision"] = revision
         return case_page(
             request, clinic, actor, case_id, details=typed, error=error, form="details"
         )

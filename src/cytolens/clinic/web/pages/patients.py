@@ -13,6 +13,7 @@ from cytolens.clinic.actor import Actor
 from cytolens.clinic.desk import patients
 from cytolens.clinic.desk.patients import Identity
 from cytolens.clinic.desk.traces import trace_view
+from cytolens.clinic.errors import Conflict
 from cytolens.clinic.rights import Action
 from cytolens.clinic.vocabulary import vocabularies
 from cytolens.clinic.web import optional
@@ -97,6 +98,8 @@ def correct(
         with clinic.writing() as db:
             patients.correct(db, actor, patient_id, revision, _identity(typed))
     except InputError as error:
+        if not isinstance(error, Conflict):  # what others do meanwhile is still told
+            typed["revision"] = revision
         return _patient(request, clinic, actor, patient_id, typed, error)
     return RedirectResponse(f"/patients/{patient_id}?done=changed", status_code=303)
 
