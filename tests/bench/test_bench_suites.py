@@ -19,7 +19,12 @@ from cytolens.bench.suites.reading import fingerprints
 from cytolens.data.duplicates import near_pairs
 
 TINY: dict[str, dict[str, Any]] = {
-    "extraction": {"images": {"cytolens_tiny": 4}, "repeats": 1, "tool_seconds": 1},
+    "extraction": {
+        "images": {"cytolens_tiny": 4},
+        "ours": {"cytolens_tiny": 6},
+        "repeats": 1,
+        "tool_seconds": 1,
+    },
     "frozen": {"images": 6, "epochs": 2, "views": 2, "repeats": 1, "side": 32},
     "finetune": {"images": 6, "epochs": 2, "views": 2, "repeats": 1, "side": 32},
     "grid": {"images": 8, "side": 32, "epochs": 1, "views": 2, "backbones": ("cytolens_tiny",)},
