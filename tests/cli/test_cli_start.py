@@ -18,7 +18,7 @@ VERBS = (
     *(("compare",), ("fuse",), ("reproduce",), ("ledger",), ("features",)),
     *(("store", verb) for verb in ("info", "clear")),
     ("serve",),
-    *(("clinic", verb) for verb in ("verify", "backup", "restore", "upgrade", "unlock")),
+    *(("clinic", verb) for verb in ("verify", "backup", "restore", "upgrade", "unlock", "sweep")),
 )
 
 
