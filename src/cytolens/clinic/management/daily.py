@@ -12,7 +12,7 @@ from cytolens.clinic.errors import Refused
 from cytolens.clinic.installation import Installation
 from cytolens.clinic.management import sweep
 
-_FIRST, _LOOK = 60.0, 600.0  # seconds from the start, and between two looks at whether it is due
+_FIRST, _LOOK = 900.0, 600.0  # seconds from the start, and between two looks at whether it is due
 _DAY = 86_400.0
 _GRACE = 10.0  # seconds the server waits for it to end
 
